@@ -13,7 +13,7 @@ export class BadRouteError extends Error {
 }
 
 /** A cluster has a handful of MetaServers; a list beyond this is a mistake, and would make an endless round. */
-const MAX_METAS = 32;
+const MAX_METAS = 16;
 const MAX_CLUSTER_NAME = 255;
 
 /**

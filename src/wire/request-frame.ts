@@ -79,7 +79,7 @@ export class RequestHead {
     const isV1 = frame.readInt32BE(4) === 1;
     if (isV1) {
       const bodyStart = V1_HEADER_BYTES + frame.readInt32BE(8);
-      this.clientTimeoutMs = timeoutOfMeta(frame.subarray(0, bodyStart));
+      this.clientTimeoutMs = timeoutOfMeta(frame, bodyStart);
       this.#readMessageBegin(frame, bodyStart);
     } else {
       needs(frame, 0, V0_HEADER_BYTES, 'header');
@@ -115,18 +115,18 @@ export class RequestHead {
   }
 }
 
-/** `client_timeout` of a thrift_request_meta_v1; 0 where the (optional) field is absent. */
-function timeoutOfMeta(header: Buffer): number {
+/** `client_timeout` of a thrift_request_meta_v1 that ends at `end`; 0 where the (optional) field is absent. */
+function timeoutOfMeta(frame: Buffer, end: number): number {
   let at = V1_HEADER_BYTES;
   let timeout = 0;
-  for (;;) {
-    needs(header, at, 1, 'header');
-    const type = header[at] as number;
+  while (at < end) {
+    const type = frame[at] as number;
     if (type === TYPE_STOP) return timeout;
-    needs(header, at, FIELD_HEADER_BYTES, 'header');
-    const isTimeout = type === TYPE_I32 && header.readInt16BE(at + 1) === META_CLIENT_TIMEOUT;
-    const end = skipValue(header, at + FIELD_HEADER_BYTES, type, 'header');
-    if (isTimeout) timeout = header.readInt32BE(at + FIELD_HEADER_BYTES);
-    at = end;
+    needs(frame, at, FIELD_HEADER_BYTES, 'header');
+    const value = at + FIELD_HEADER_BYTES;
+    const isTimeout = type === TYPE_I32 && frame.readInt16BE(at + 1) === META_CLIENT_TIMEOUT;
+    at = skipValue(frame, value, type, 'header');
+    if (isTimeout) timeout = frame.readInt32BE(value);
   }
+  throw new MalformedFrameError('header', 'the request meta does not end where its length says');
 }

@@ -1,0 +1,128 @@
+import type { Logger } from 'pino';
+import type { Cluster } from '../relay/cluster.ts';
+import { ClusterRegistry } from '../relay/cluster-registry.ts';
+import { DeadlineWheel } from '../relay/deadline-wheel.ts';
+import { MetaChannelPool } from '../relay/meta-channel-pool.ts';
+import type { PendingQuery } from '../relay/pending-query.ts';
+import { ProxyServer } from '../relay/proxy-server.ts';
+import { RequestRelay } from '../relay/request-relay.ts';
+import { TurnBatch } from '../relay/turn-batch.ts';
+import { FileRouteStore } from '../routing/file-route-store.ts';
+import { RouteCache } from '../routing/route-cache.ts';
+import type { RouteStore } from '../routing/route-store.ts';
+import { ZookeeperRouteStore } from '../routing/zookeeper-route-store.ts';
+import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+import { formatHostPort, type HostPort } from '../wire/host-port.ts';
+import type { Config } from './config.ts';
+
+/** The whole program, put together: the one place where its parts are made and handed to each other. */
+export class Daemon {
+  readonly metrics: Metrics = createMetrics();
+  readonly #config: Config;
+  readonly #logger: Logger;
+  readonly #wheel = new DeadlineWheel();
+  readonly #pool: MetaChannelPool;
+  readonly #clusters: ClusterRegistry;
+  readonly #routes: RouteCache<Cluster, PendingQuery>;
+  readonly #server: ProxyServer;
+  #address: HostPort | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(config: Config, logger: Logger) {
+    this.#config = config;
+    this.#logger = logger;
+    const { metrics } = this;
+    const batch = new TurnBatch();
+    const { idleLingerMs, attemptTimeoutMs, ...metaOptions } = config.meta;
+    const channelOptions = { ...metaOptions, maxDeadlineMs: config.deadline.maxMs };
+    this.#pool = new MetaChannelPool({ options: channelOptions, batch, metrics, logger }, idleLingerMs);
+    const relay = new RequestRelay(this.#wheel, config.deadline, metrics, logger);
+    this.#clusters = new ClusterRegistry({
+      pool: this.#pool,
+      wheel: this.#wheel,
+      client: relay,
+      metrics,
+      logger,
+      attemptTimeoutMs,
+    });
+    this.#routes = new RouteCache<Cluster, PendingQuery>(
+      openStore(config, logger),
+      this.#clusters,
+      (queries, lookup) => relay.onLoaded(queries, lookup),
+      config.cache,
+      metrics,
+      logger,
+    );
+    relay.useRoutes(this.#routes);
+    this.#server = new ProxyServer(
+      relay,
+      batch,
+      { ...config.client, keepAliveMs: config.client.keepaliveMs },
+      metrics,
+      logger,
+    );
+  }
+
+  /** Where clients connect, once started: the port is the real one where the configuration says 0. */
+  get address(): HostPort | undefined {
+    return this.#address;
+  }
+
+  /** Whether a table's route is cached. */
+  isCached(table: string): boolean {
+    return this.#routes.has(table);
+  }
+
+  /**
+   * Begins to read the registry and to accept clients. Rejects where it can't listen. It does not wait for the
+   * registry: until that can be read, clients are told to ask again.
+   */
+  async start(): Promise<void> {
+    try {
+      this.#address = await this.#server.listen(this.#config.listen);
+    } catch (error) {
+      await this.#routes.close();
+      throw error;
+    }
+    this.#routes.start();
+    this.#logger.info({ listen: formatHostPort(this.#address), ...describeStore(this.#config) }, 'serving');
+  }
+
+  /** Stops accepting, answers what is in flight, closes the registry's session. Resolves when nothing is left. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const connections = this.#server.connections;
+    this.#logger.info({ connections, graceMs: this.#config.shutdown.graceMs }, 'stopping, finishing what is in flight');
+    await this.#server.close(this.#config.shutdown.graceMs);
+    await this.#routes.close();
+    this.#pool.end();
+    this.#wheel.stop();
+    this.#logger.info({ queries: this.metrics.queries.value }, 'stopped');
+  }
+}
+
+function openStore(config: Config, logger: Logger): RouteStore {
+  if (config.registry === 'file') return new FileRouteStore(config.file.path, logger);
+  const { servers, root, sessionTimeoutMs, auth } = config.zookeeper;
+  return new ZookeeperRouteStore(
+    {
+      servers: servers.join(','),
+      root,
+      sessionTimeoutMs,
+      operationTimeoutMs: config.cache.loadTimeoutMs,
+      maxMissingWatches: config.cache.missingCapacity,
+      auth: auth.credentials === '' ? undefined : auth,
+    },
+    logger,
+  );
+}
+
+function describeStore(config: Config): Record<string, unknown> {
+  if (config.registry === 'file') return { registry: 'file', path: config.file.path };
+  const { servers, root } = config.zookeeper;
+  return { registry: 'zookeeper', servers, root };
+}

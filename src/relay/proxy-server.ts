@@ -1,0 +1,136 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Logger } from 'pino';
+import { LogLimiter } from '../telemetry/log-limiter.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { HostPort } from '../wire/host-port.ts';
+import type { MalformedFrameError } from '../wire/malformed-frame.ts';
+import {
+  ClientConnection,
+  type ClientLimits,
+  type ClosedReason,
+  type ConnectionOwner,
+  peerOf,
+} from './client-connection.ts';
+import type { RequestRelay } from './request-relay.ts';
+import type { TurnBatch } from './turn-batch.ts';
+
+export interface ProxyServerOptions extends ClientLimits {
+  readonly maxConnections: number;
+  /** A frame that has begun must be whole within this time, ms. */
+  readonly frameTimeoutMs: number;
+  /** Idle time after which TCP asks whether the client's host is still there, ms. */
+  readonly keepAliveMs: number;
+}
+
+/** How often unfinished frames are looked at, ms. */
+const CHECK_EVERY_MS = 500;
+/** Connections that the kernel keeps for us while a turn of the event loop lasts, at a mass restart of clients. */
+const BACKLOG = 4096;
+
+/** The address that clients know: accepts their connections and looks after them. */
+export class ProxyServer implements ConnectionOwner {
+  readonly #server: Server;
+  readonly #relay: RequestRelay;
+  readonly #batch: TurnBatch;
+  readonly #options: ProxyServerOptions;
+  readonly #metrics: Metrics;
+  readonly #logger: Logger;
+  readonly #connections = new Set<ClientConnection>();
+  readonly #partial = new Set<ClientConnection>();
+  readonly #malformedLog = new LogLimiter(20, 10_000);
+  readonly #limitLog = new LogLimiter(2, 10_000);
+  #checking: NodeJS.Timeout | undefined;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(relay: RequestRelay, batch: TurnBatch, options: ProxyServerOptions, metrics: Metrics, logger: Logger) {
+    this.#relay = relay;
+    this.#batch = batch;
+    this.#options = options;
+    this.#metrics = metrics;
+    this.#logger = logger;
+    const keepAlive = { keepAlive: true, keepAliveInitialDelay: options.keepAliveMs };
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true, ...keepAlive }, (socket) => this.#accept(socket));
+  }
+
+  /** Clients connected now. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Begins to accept. Resolves to the address it listens on; rejects where it can't listen there. */
+  listen(address: HostPort): Promise<HostPort> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, () => {
+        this.#server.off('error', reject);
+        this.#server.on('error', (err) => this.#logger.error({ err }, 'listening socket failed, going on'));
+        this.#checking = setInterval(() => this.#checkPartialFrames(), CHECK_EVERY_MS);
+        const bound = this.#server.address();
+        resolve(typeof bound === 'object' && bound !== null ? { host: bound.address, port: bound.port } : address);
+      });
+    });
+  }
+
+  /** Stops accepting, lets what is in flight be answered for at most `graceMs`, and closes every connection. */
+  async close(graceMs: number): Promise<void> {
+    clearInterval(this.#checking);
+    this.#server.close();
+    for (const connection of [...this.#connections]) connection.endWhenIdle('shutdown');
+    if (this.#connections.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+      setTimeout(() => {
+        for (const connection of [...this.#connections]) connection.close('shutdown');
+        resolve();
+      }, graceMs).unref();
+    });
+  }
+
+  onMalformed(connection: ClientConnection, error: MalformedFrameError): void {
+    this.#metrics.rejectedFrames.inc(error.reason);
+    const admitted = this.#malformedLog.admit();
+    if (admitted === undefined) return;
+    const fields = { peer: connection.peer, reason: error.reason, detail: error.message, ...admitted };
+    this.#logger.warn(fields, 'malformed frame, connection closed');
+  }
+
+  onPartialFrame(connection: ClientConnection, isPartial: boolean): void {
+    if (isPartial) this.#partial.add(connection);
+    else this.#partial.delete(connection);
+  }
+
+  onClosed(connection: ClientConnection, reason: ClosedReason): void {
+    this.#connections.delete(connection);
+    this.#metrics.clientConnections.value = this.#connections.size;
+    this.#metrics.clientConnectionsClosed.inc(reason);
+    if (reason === 'slow_reader' || reason === 'frame_timeout') {
+      const admitted = this.#limitLog.admit();
+      if (admitted !== undefined) {
+        this.#logger.warn({ peer: connection.peer, reason, ...admitted }, 'client over a limit, connection closed');
+      }
+    }
+    if (this.#connections.size === 0) this.#onEmpty?.();
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#connections.size >= this.#options.maxConnections) {
+      socket.on('error', () => {});
+      socket.destroy();
+      this.#metrics.clientConnectionsRefused.value++;
+      const admitted = this.#limitLog.admit();
+      if (admitted === undefined) return;
+      const fields = { peer: peerOf(socket), limit: this.#options.maxConnections, ...admitted };
+      this.#logger.warn(fields, 'too many client connections, connection closed');
+      return;
+    }
+    this.#connections.add(new ClientConnection(socket, this.#relay, this.#batch, this.#options, this));
+    this.#metrics.clientConnections.value = this.#connections.size;
+  }
+
+  #checkPartialFrames(): void {
+    const startedBefore = performance.now() - this.#options.frameTimeoutMs;
+    for (const connection of [...this.#partial]) {
+      if (connection.isFrameOverdue(startedBefore)) connection.close('frame_timeout');
+    }
+  }
+}
