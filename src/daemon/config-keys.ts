@@ -41,7 +41,7 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const ANY: HostPort['host'] = '0.0.0.0';
 
-const key = <T>(name: string, kind: Kind<T>, options: KeyOptions<NoInfer<T>>) => new ConfigKey(name, kind, options);
+const key = <T>(name: string, kind: Kind<T>, options: KeyOptions<NoInfer<T>>) => new ConfigKey<T>(name, kind, options);
 
 /**
  * Every key there is, declared once: the validation, the type `Config`, the command line's help and

@@ -19,7 +19,7 @@ export interface Faults {
   readonly headerError?: string;
   /** `err` of the answer to a query-config. */
   readonly bodyError?: string;
-  /** The answer to a query-config is ERR_FORWARD_TO_OTHERS with this address; with '' it names none. */
+  /** The answer to a query-config is ERR_FORWARD_TO_OTHERS with this IPv4 "a.b.c.d:port"; with '' it names none. */
   readonly redirectTo?: string;
 
   /** Added to the seqId of the answer. */

@@ -12,20 +12,36 @@ export interface SlowSend {
   readonly cutWith?: 'reset' | 'end';
 }
 
+/** Where a server's connections put their batches, one behind the other: one for all, so that thousands cost little. */
+export class AnswerSlab {
+  bytes: Buffer = Buffer.allocUnsafe(SLAB_BYTES);
+  /** Where the batch begins that is not written yet, and where it ends. */
+  start = 0;
+  end = 0;
+  /** Whose batch that is. */
+  owner: SimConnection | undefined;
+
+  /** Begins anew: what has been handed out belongs to the sockets until they have written it. */
+  renew(): void {
+    this.bytes = Buffer.allocUnsafe(SLAB_BYTES);
+    this.start = 0;
+    this.end = 0;
+  }
+}
+
 /**
  * The sending side of one accepted socket. Answers are copied, with their seqIds, one behind the other into a slab,
- * and leave in one write at `flush()`; nothing is awaited, and a slow reader's answers pile up in the socket's queue.
+ * and leave in one write at `flush()`; nothing is awaited, and a slow reader's answers pile up in its socket's queue.
  */
 export class SimConnection {
   readonly socket: Socket;
-  #slab: Buffer = Buffer.allocUnsafe(SLAB_BYTES);
-  #start = 0;
-  #end = 0;
+  readonly #slab: AnswerSlab;
   /** Waits in the order of sending; defined only while a slow send is under way. */
   #backlog: SlowSend[] | undefined;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, slab: AnswerSlab) {
     this.socket = socket;
+    this.#slab = slab;
   }
 
   /** Takes an answer into the batch. */
@@ -35,21 +51,27 @@ export class SimConnection {
       this.send({ frame: answer.withSeqId(seqId) });
       return;
     }
-    if (this.#end + length > this.#slab.length) {
-      this.flush();
-      // The old slab belongs to the socket until it has been written.
-      this.#slab = Buffer.allocUnsafe(SLAB_BYTES);
-      this.#start = 0;
-      this.#end = 0;
+    const slab = this.#slab;
+    if (slab.owner !== this) {
+      slab.owner?.flush();
+      slab.owner = this;
     }
-    this.#end = answer.copyTo(this.#slab, this.#end, seqId);
+    if (slab.end + length > slab.bytes.length) {
+      this.flush();
+      slab.renew();
+      slab.owner = this;
+    }
+    slab.end = answer.copyTo(slab.bytes, slab.end, seqId);
   }
 
   /** Writes the batch, if there is one. */
   flush(): void {
-    if (this.#start === this.#end) return;
-    const bytes = this.#slab.subarray(this.#start, this.#end);
-    this.#start = this.#end;
+    const slab = this.#slab;
+    if (slab.owner !== this) return;
+    slab.owner = undefined;
+    if (slab.start === slab.end) return;
+    const bytes = slab.bytes.subarray(slab.start, slab.end);
+    slab.start = slab.end;
     if (this.socket.writable) this.socket.write(bytes);
   }
 
@@ -60,10 +82,9 @@ export class SimConnection {
     else this.#begin(item);
   }
 
-  /** RST instead of FIN, and at once: alone, `resetAndDestroy` waits for what a slow reader has not taken. */
+  /** RST instead of FIN, whatever is still to be written. */
   reset(): void {
     this.socket.resetAndDestroy();
-    this.socket.destroy();
   }
 
   #begin(item: SlowSend): void {

@@ -46,6 +46,13 @@ export class SimMetaServer extends SimServer {
     this.#role = role;
   }
 
+  /** Throws RangeError where `redirectTo` is no IPv4 address and port. */
+  override setFaults(faults: Faults): void {
+    // Encoded now, so that a bad address fails here and not in the middle of the traffic.
+    if (faults.redirectTo !== undefined) this.#forward({ kind: 'follower', leader: faults.redirectTo });
+    super.setFaults(faults);
+  }
+
   protected override answer(frame: Buffer, head: RequestHead, faults: Faults): Answer {
     if (faults.headerError !== undefined) return this.#headerError(nameOf(frame, head), faults.headerError);
     if (bytesEqual(frame, head.nameStart, head.nameEnd, QUERY_CFG_BYTES)) return this.#queryCfg(frame, head, faults);

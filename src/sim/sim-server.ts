@@ -6,7 +6,7 @@ import { RequestHead, requestFrameLength } from '../wire/request-frame.ts';
 import type { Answer } from './answer.ts';
 import { AnswerGate } from './answer-gate.ts';
 import { type Faults, NO_FAULTS } from './faults.ts';
-import { SimConnection } from './sim-connection.ts';
+import { AnswerSlab, SimConnection } from './sim-connection.ts';
 
 const MAX_REQUEST_BYTES = 64 * 1024 * 1024;
 const DEFAULT_RECORD_LIMIT = 1024;
@@ -32,6 +32,7 @@ export abstract class SimServer {
   readonly #host: string;
   readonly #recordLimit: number;
   readonly #connections = new Set<SimConnection>();
+  readonly #slab = new AnswerSlab();
   readonly #gate = new AnswerGate();
   readonly #waiters = new Set<() => void>();
   readonly #head = new RequestHead();
@@ -173,7 +174,7 @@ export abstract class SimServer {
   }
 
   #accept(socket: Socket): void {
-    const connection = new SimConnection(socket);
+    const connection = new SimConnection(socket, this.#slab);
     this.#connections.add(connection);
     this.#accepted++;
     const decoder = new FrameDecoder(requestFrameLength, MAX_REQUEST_BYTES, (frame) => this.#take(connection, frame));

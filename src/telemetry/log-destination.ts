@@ -18,12 +18,12 @@ export class LogDestination {
   #waitingBytes = 0;
   #writing = false;
   #gone = false;
+  #flushesAtExit = false;
 
   constructor(fd: number, maxWaitingBytes = MAX_WAITING_BYTES) {
     this.#fd = fd;
     this.#background = !fstatSync(fd).isFile();
     this.#maxWaitingBytes = maxWaitingBytes;
-    process.on('exit', () => this.flushSync());
   }
 
   write(line: string): void {
@@ -34,6 +34,10 @@ export class LogDestination {
     this.#waitingBytes += bytes.length;
     if (this.#background) this.#pump();
     else this.flushSync();
+    if (!this.#flushesAtExit && (this.#writing || this.#waiting.length > 0)) {
+      this.#flushesAtExit = true;
+      process.on('exit', () => this.flushSync());
+    }
   }
 
   /** Writes out what waits, as far as that goes without waiting for long. pino calls it after a fatal line. */

@@ -5,26 +5,33 @@ import { LogDestination } from './log-destination.ts';
 export type { Logger } from 'pino';
 export type LogLevel = Level | 'silent';
 
-/**
- * The names under which lines say who and where; the message says what happened. One thing has one name everywhere,
- * so that a search for `table` finds all that befell a table. Count and size fields beside them name their unit.
- */
-export interface LogFields {
-  readonly table?: string;
-  /** The cluster's name as its route gives it. */
-  readonly cluster?: string;
-  /** The client at the other end of a connection, `host:port`. */
-  readonly peer?: string;
-  /** A MetaServer, `host:port`. */
-  readonly meta?: string;
-  /** Why, in words for a person. */
-  readonly reason?: string;
-  /** An error that nobody expected, with its stack. */
-  readonly err?: unknown;
-  readonly file?: string;
-  /** Which store routes come from: `zookeeper`, `file`. */
-  readonly store?: string;
-  readonly [other: string]: unknown;
+declare module 'pino' {
+  namespace pino {
+    /**
+     * The names under which log lines say who and where; the message says what happened. One thing has one name
+     * everywhere, so that a search for `table` finds all that befell a table. Merged into pino's own type, so that
+     * the compiler holds every log call to it. Other fields may stand beside these; a number names its unit.
+     */
+    interface LogFnFields {
+      readonly table?: string | undefined;
+      /** The cluster's name, as its route gives it. */
+      readonly cluster?: string | undefined;
+      /** The client at the other end of a connection, `host:port`. */
+      readonly peer?: string | undefined;
+      /** A MetaServer, `host:port`. */
+      readonly meta?: string | undefined;
+      /** Why, in words for a person. */
+      readonly reason?: string | undefined;
+      /** An error that nobody expected, with its stack. */
+      readonly err?: unknown;
+      readonly file?: string | undefined;
+      /** Where routes come from: `zookeeper`, `file`. */
+      readonly registry?: string | undefined;
+      /** Our own address for clients, `host:port`. */
+      readonly listen?: string | undefined;
+      readonly signal?: NodeJS.Signals;
+    }
+  }
 }
 
 export interface LoggerOptions {

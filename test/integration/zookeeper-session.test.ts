@@ -141,6 +141,8 @@ describe('a ZooKeeper session', { timeout: 60_000 }, () => {
   it('keeps its session, and the answers, through a turn of its own longer than its deadlines', async () => {
     const z = open(server.address, { sessionTimeoutMs: 1_500, operationTimeoutMs: 100 });
     await z.live();
+    // From an immediate on: timers come next, and the sockets only after them.
+    await new Promise((resolve) => setImmediate(resolve));
     const reads = Array.from({ length: 10 }, () => z.session.exists('/zookeeper', false));
     const until = performance.now() + 700; // more than a third of the session timeout, when the probe is judged
     while (performance.now() < until) {}

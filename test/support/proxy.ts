@@ -30,10 +30,14 @@ export class TestProxy {
     this.#tables = tables;
   }
 
-  /** Starts one on a free port; `settings` are configuration keys besides those of the registry. */
+  /**
+   * Starts one on a free port. `settings` are configuration keys besides those of the registry; without its file, the
+   * registry can't be read until `writeTables`.
+   */
   static async start(
     tables: Readonly<Record<string, TableEntry>>,
     settings: Readonly<Record<string, unknown>> = {},
+    { withFile = true } = {},
   ): Promise<TestProxy> {
     const folder = await mkdtemp(join(tmpdir(), 'meta-proxy-'));
     const log: LogLine[] = [];
@@ -43,9 +47,9 @@ export class TestProxy {
       join(folder, 'config.yaml'),
     );
     const proxy = new TestProxy(new Daemon(config, logger), log, folder, { ...tables });
-    await proxy.#write();
+    if (withFile) await proxy.writeTables();
     await proxy.daemon.start();
-    await waitFor(() => proxy.daemon.metrics.registryAvailable.value === 1, { what: 'the registry' });
+    if (withFile) await waitFor(() => proxy.daemon.metrics.registryAvailable.value === 1, { what: 'the registry' });
     return proxy;
   }
 
@@ -69,7 +73,7 @@ export class TestProxy {
     const routesBefore = metrics.routeChanges.value + metrics.unreadableRoutes.value;
     if (entry === undefined) delete this.#tables[table];
     else this.#tables[table] = entry;
-    await this.#write();
+    await this.writeTables();
     await waitFor(() => changes() > before, { what: 'the change of a table' });
     if (!isCached) return;
     await waitFor(() => metrics.routeChanges.value + metrics.unreadableRoutes.value > routesBefore, {
@@ -83,7 +87,8 @@ export class TestProxy {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #write(): Promise<void> {
+  /** Writes the file of tables, whole and at once. */
+  async writeTables(): Promise<void> {
     const tables = Object.fromEntries(
       Object.entries(this.#tables).map(([name, entry]) => [
         name,

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -143,9 +143,16 @@ export class ZooKeeperProcess {
     await this.serving();
   }
 
-  /** SIGSTOP: the kernel goes on accepting connections for it, and nothing is ever answered. */
+  /** SIGSTOP: the kernel goes on accepting connections for it, and nothing is answered once this returns. */
   freeze(): void {
-    this.#child?.kill('SIGSTOP');
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error('it is not running');
+    process.kill(pid, 'SIGSTOP');
+    // Threads on other processors run on for a moment, and may still answer something.
+    const deadline = performance.now() + STOP_TIMEOUT_MS;
+    while (!isStopped(pid)) {
+      if (performance.now() > deadline) throw new Error(`${this.address} does not stop`);
+    }
   }
 
   thaw(): void {
@@ -191,6 +198,14 @@ export class ZooKeeperProcess {
     ];
     writeFileSync(join(this.#directory, 'zoo.cfg'), `${lines.join('\n')}\n`);
   }
+}
+
+/** Whether every thread is in state T (proc(5): the third field, behind a name in brackets). */
+function isStopped(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/task`).every((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T');
+  });
 }
 
 /**

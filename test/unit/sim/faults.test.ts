@@ -14,7 +14,7 @@ afterEach(async () => {
 async function startMeta(): Promise<SimMetaServer> {
   const cluster = await SimCluster.start({
     metas: 1,
-    tables: { temp: { partitions: 8 }, stat: { partitions: 4 }, wide: { partitions: 1024 } },
+    tables: { temp: { partitions: 8 }, stat: { partitions: 4 }, wide: { partitions: 512 } },
   });
   open.push({ close: () => cluster.stop() });
   return cluster.leader;
@@ -62,6 +62,7 @@ describe('what answers say', () => {
     meta.setFaults({ redirectTo: '192.0.2.7:34601' });
     const { result } = await client.query('temp');
     expect(result).toMatchObject({ err: 'ERR_FORWARD_TO_OTHERS', partitions: [{ primary: '192.0.2.7:34601' }] });
+    expect(() => meta.setFaults({ redirectTo: 'localhost:34601' })).toThrow(RangeError);
     meta.setFaults({ redirectTo: '' });
     expect((await client.query('temp')).result).toMatchObject({ err: 'ERR_FORWARD_TO_OTHERS', partitions: [] });
   });
@@ -198,14 +199,14 @@ describe('how answers travel', () => {
     expect((await other.query('temp')).result?.err).toBe('ERR_OK');
   });
 
-  it('a thousand large ones at once, whole', async () => {
+  it('many at once, large ones among them, whole', async () => {
     const meta = await startMeta();
     const client = await connect(meta);
-    const answers = Array.from({ length: 1000 }, (_, at) => client.query(at % 10 === 0 ? 'wide' : 'temp'));
+    const answers = Array.from({ length: 300 }, (_, at) => client.query(at % 10 === 0 ? 'wide' : 'temp'));
     for (const [at, { result }] of (await Promise.all(answers)).entries()) {
-      expect(result?.partition_count).toBe(at % 10 === 0 ? 1024 : 8);
+      expect(result?.partition_count).toBe(at % 10 === 0 ? 512 : 8);
     }
-    expect(seqIds(client)).toEqual(Array.from({ length: 1000 }, (_, at) => at + 1));
+    expect(seqIds(client)).toEqual(Array.from({ length: 300 }, (_, at) => at + 1));
   });
 });
 

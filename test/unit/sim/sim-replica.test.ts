@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { SimCluster } from '../../../src/sim/sim-cluster.ts';
+import { decodeRequest, decodeResponse } from '../../../src/wire/message-frame.ts';
 import { getRpc, putRpc, type Rpc, removeRpc, ttlRpc } from '../../../src/wire/messages.ts';
 import { RawClient } from '../../support/raw-client.ts';
+import { requestVectors } from '../../support/vectors.ts';
 
 const EPOCH_BEGIN_SECONDS = 1_451_606_400;
 const TEMP = 2;
@@ -75,6 +77,25 @@ describe('data', () => {
     expect((await client.call(getRpc, KEY, AT)).headerError).toBe('ERR_OBJECT_NOT_FOUND');
     expect((await client.call(getRpc, KEY, { appId: 8 })).result?.error).toBe(1);
   });
+});
+
+describe('what the official clients send', () => {
+  it.each(requestVectors.filter((vector) => vector.rpc === getRpc.name))(
+    '$id is answered',
+    async ({ frame, seqId }) => {
+      const { appId, partitionIndex, args: key } = decodeRequest(frame, getRpc);
+      const partitions = 2 * Math.max(1, partitionIndex);
+      const cluster = await SimCluster.start({ replicas: 1, tables: { temp: { partitions, appId } } });
+      open.push({ close: () => cluster.stop() });
+      const client = await clientOf(cluster, partitionIndex);
+      await client.call(putRpc, { key, value: Buffer.from('v') }, { appId, partitionIndex, seqId: seqId + 1 });
+      client.sendRaw(frame);
+      expect(decodeResponse(await client.response(seqId), getRpc).result).toMatchObject({
+        error: 0,
+        value: Buffer.from('v'),
+      });
+    },
+  );
 });
 
 describe('errors of the RPC layer', () => {
