@@ -16,7 +16,9 @@ for (const { file, marker, render } of SECTIONS) {
   if (after === before) continue;
   drifted += 1;
   if (checkOnly) {
-    console.error(`${file}: the section "${marker}" is not what the code says; run: npm run build && node scripts/docs.mjs`);
+    console.error(
+      `${file}: the section "${marker}" is not what the code says; run: npm run build && node scripts/docs.mjs`,
+    );
   } else {
     writeFileSync(new URL(file, root), after);
     console.log(`${file}: the section "${marker}" was written anew`);

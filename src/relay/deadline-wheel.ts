@@ -78,14 +78,14 @@ export class DeadlineWheel {
     const until = Math.floor(now / TICK_MS);
     // After a long pause every bucket is visited once at most.
     for (let tick = Math.max(this.#tick + 1, until - BUCKETS + 1); tick <= until; tick++) {
+      // Noted first: what is set meanwhile goes to a later tick.
+      this.#tick = tick;
       this.#workOff(this.#buckets[tick % BUCKETS] as Bucket, now);
     }
-    this.#tick = until;
     if (this.#waiting === 0) this.stop();
   }
 
   #workOff(bucket: Bucket, now: number): void {
-    // Taken off as a whole first: what is set again meanwhile must wait for a later tick.
     const due: Deadline[] = [];
     for (let node = bucket.wheelNext as Deadline; node !== bucket; ) {
       const next = node.wheelNext as Deadline;
