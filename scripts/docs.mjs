@@ -2,9 +2,14 @@
 // Runs on the built program: npm run build && node scripts/docs.mjs
 import { readFileSync, writeFileSync } from 'node:fs';
 import { renderConfigurationKeys } from '../dist/daemon/config-docs.js';
+import { renderLocalAnswers, renderMetrics } from '../dist/daemon/reference-docs.js';
 
 /** Each section stands in `file` between `<!-- generated:MARKER -->` and `<!-- /generated:MARKER -->`. */
-const SECTIONS = [{ file: 'docs/configuration.md', marker: 'configuration', render: renderConfigurationKeys }];
+const SECTIONS = [
+  { file: 'docs/configuration.md', marker: 'configuration', render: renderConfigurationKeys },
+  { file: 'docs/metrics.md', marker: 'metrics', render: renderMetrics },
+  { file: 'README.md', marker: 'answers', render: renderLocalAnswers },
+];
 
 const root = new URL('../', import.meta.url);
 const checkOnly = process.argv.includes('--check');

@@ -92,9 +92,10 @@ export class ClientConnection implements RelayClient, Flushable {
   }
 
   /** @see Asker */
-  send(frame: Buffer): void {
+  send(frame: Buffer, rest: readonly Buffer[]): void {
     if (!this.#open) return;
     this.#out.push(frame);
+    for (const piece of rest) this.#out.push(piece);
     if (this.#inBatch) return;
     this.#inBatch = true;
     this.#batch.add(this);

@@ -2,11 +2,10 @@ import type { Logger } from 'pino';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { MalformedFrameError } from '../wire/malformed-frame.ts';
 import { type AnswerKind, answerKind, readForwardAddress } from '../wire/query-cfg.ts';
-import type { ResponseHead } from '../wire/response-frame.ts';
 import type { DeadlineWheel } from './deadline-wheel.ts';
 import type { MetaChannel } from './meta-channel.ts';
 import type { MetaChannelPool } from './meta-channel-pool.ts';
-import type { AskedMeta, PendingQuery, QueryCarrier } from './pending-query.ts';
+import type { AskedMeta, PendingQuery, QueryCarrier, Response } from './pending-query.ts';
 
 /** Leaders that redirects named and no route lists. Each takes a bit in `PendingQuery.tried`, so they are few. */
 const MAX_LEARNED = 8;
@@ -15,7 +14,7 @@ const UNKNOWN = -1;
 /** Who takes a query on after a cluster's round, and its answer. */
 export interface ClusterClient {
   /** The cluster's answer, fit for the client but for its seqId. */
-  onClusterAnswer(query: PendingQuery, kind: 'ok' | 'body-error', frame: Buffer, head: ResponseHead): void;
+  onClusterAnswer(query: PendingQuery, kind: 'ok' | 'body-error', response: Response): void;
   /** Every MetaServer has been asked, or can't be, and none has answered yet. */
   onRoundOver(query: PendingQuery): void;
 }
@@ -76,19 +75,19 @@ export class Cluster implements QueryCarrier {
     this.#askNext(query);
   }
 
-  onAnswer(query: PendingQuery, meta: AskedMeta, frame: Buffer, head: ResponseHead): void {
+  onAnswer(query: PendingQuery, meta: AskedMeta, response: Response): void {
     const place = this.#metas.indexOf(meta as MetaChannel);
     if (place === UNKNOWN) {
       // An attempt made before the table's route changed: what the old cluster says counts no more.
       this.#context.metrics.lateAnswers.value++;
       return;
     }
-    const kind = this.#kindOf(frame, head);
+    const kind = kindOf(response);
     if (kind === 'ok' || kind === 'body-error') {
       this.#learnLeader(place);
-      this.#context.client.onClusterAnswer(query, kind, frame, head);
+      this.#context.client.onClusterAnswer(query, kind, response);
     } else if (kind === 'forward') {
-      this.#onForward(query, place, readForward(frame, head));
+      this.#onForward(query, place, readForward(response));
     } else {
       const name = kind === 'malformed' ? kind : 'header_error';
       this.#onFailed(query, place, name);
@@ -104,15 +103,6 @@ export class Cluster implements QueryCarrier {
     query.lastFailure = 'slow';
     this.#context.metrics.failedAttempts.inc('slow');
     this.#askNext(query);
-  }
-
-  #kindOf(frame: Buffer, head: ResponseHead): AnswerKind | 'malformed' {
-    try {
-      return answerKind(frame, head);
-    } catch (error) {
-      if (error instanceof MalformedFrameError) return 'malformed';
-      throw error;
-    }
   }
 
   #onFailed(query: PendingQuery, place: number, reason: string): void {
@@ -184,7 +174,16 @@ export class Cluster implements QueryCarrier {
   }
 }
 
-function readForward(frame: Buffer, head: ResponseHead): string | undefined {
+function kindOf({ frame, head }: Response): AnswerKind | 'malformed' {
+  try {
+    return answerKind(frame, head);
+  } catch (error) {
+    if (error instanceof MalformedFrameError) return 'malformed';
+    throw error;
+  }
+}
+
+function readForward({ frame, head }: Response): string | undefined {
   try {
     return readForwardAddress(frame, head);
   } catch (error) {

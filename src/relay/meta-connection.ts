@@ -6,6 +6,9 @@ import { InFlightRequests } from './in-flight-requests.ts';
 import type { AskedMeta, PendingQuery } from './pending-query.ts';
 import type { Flushable, TurnBatch } from './turn-batch.ts';
 
+/** A response of at least so many bytes is passed on in the pieces that it came in, without being put together. */
+const PIECES_FROM = 32 * 1024;
+
 /** Queries are copied into slabs of this size; one write takes what has gathered in it. */
 const SLAB_BYTES = 64 * 1024;
 const NO_SLAB = Buffer.alloc(0);
@@ -19,8 +22,12 @@ export interface MetaConnectionLimits {
 /** The connection's end, told once: why, and whose queries were lost with it. */
 export type MetaConnectionClosed = (reason: string, lost: PendingQuery[]) => void;
 
-// Read synchronously, one frame at a time, so one head serves all connections.
-const head = new ResponseHead();
+// Read synchronously, one frame at a time, so one of these serves all connections.
+const response: { frame: Buffer; rest: readonly Buffer[]; head: ResponseHead } = {
+  frame: NO_SLAB,
+  rest: [],
+  head: new ResponseHead(),
+};
 
 /**
  * One open socket to a MetaServer, shared by all clients: it lives exactly as long as that socket. Queries go out under
@@ -56,7 +63,9 @@ export class MetaConnection implements Flushable {
     this.#onClosed = onClosed;
     this.#onLateAnswer = onLateAnswer;
     this.#inFlight = new InFlightRequests(limits.maxInFlight);
-    this.#decoder = new FrameDecoder(responseFrameLength, limits.maxResponseBytes, (frame) => this.#onFrame(frame));
+    const { maxResponseBytes } = limits;
+    const sink = (frame: Buffer, rest: readonly Buffer[]) => this.#onFrame(frame, rest);
+    this.#decoder = new FrameDecoder(responseFrameLength, maxResponseBytes, sink, PIECES_FROM);
     socket.on('data', (chunk) => this.#onData(chunk));
     socket.on('error', (error: NodeJS.ErrnoException) => this.close(error.code ?? 'error'));
     socket.on('close', () => this.close('closed_by_meta'));
@@ -133,11 +142,13 @@ export class MetaConnection implements Flushable {
     }
   }
 
-  #onFrame(frame: Buffer): boolean {
-    head.read(frame);
-    const query = this.#inFlight.settle(head.seqId);
+  #onFrame(frame: Buffer, rest: readonly Buffer[]): boolean {
+    response.frame = frame;
+    response.rest = rest;
+    response.head.read(frame);
+    const query = this.#inFlight.settle(response.head.seqId);
     if (query === undefined || query.done || query.carrier === undefined) this.#onLateAnswer();
-    else query.carrier.onAnswer(query, this.#meta, frame, head);
+    else query.carrier.onAnswer(query, this.#meta, response);
     return this.#open;
   }
 }

@@ -3,8 +3,11 @@ import { Deadline } from './deadline-wheel.ts';
 
 /** The client's side of a query: who asked, and gets the answer. */
 export interface Asker {
-  /** Passes a whole response frame on, its seqId already the client's. Nothing happens if the client has gone. */
-  send(frame: Buffer): void;
+  /**
+   * Passes a whole response on, its seqId already the client's: `frame`, and `rest` behind it where it has come in
+   * pieces. Nothing happens if the client has gone.
+   */
+  send(frame: Buffer, rest: readonly Buffer[]): void;
   /** One query of this client less is in flight. */
   queryDone(): void;
 }
@@ -14,10 +17,18 @@ export interface AskedMeta {
   readonly address: string;
 }
 
+/** A whole response; all of it is valid only during the call that hands it over, its buffers excepted. */
+export interface Response {
+  /** Its beginning, with everything that is ever read of it; all of it, but for a large one. */
+  readonly frame: Buffer;
+  /** What comes behind `frame`. */
+  readonly rest: readonly Buffer[];
+  readonly head: ResponseHead;
+}
+
 /** Who carries a query through the MetaServers of one cluster, and is told of each attempt's end. */
 export interface QueryCarrier {
-  /** A whole response has come; `head` has been read from `frame` and is valid only during the call. */
-  onAnswer(query: PendingQuery, meta: AskedMeta, frame: Buffer, head: ResponseHead): void;
+  onAnswer(query: PendingQuery, meta: AskedMeta, response: Response): void;
   /** The attempt can't bring an answer any more. */
   onAttemptFailed(query: PendingQuery, meta: AskedMeta, reason: string): void;
   /** The time given to the present attempt is over; its answer may still come. */

@@ -5,12 +5,11 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { handlerNotFound, NEGOTIATION, negotiationAuthDisabled } from '../wire/local-response.ts';
 import { isQueryCfg, readTableName } from '../wire/query-cfg.ts';
 import { RequestHead } from '../wire/request-frame.ts';
-import type { ResponseHead } from '../wire/response-frame.ts';
 import { isTableName } from '../wire/table-name.ts';
 import { type LocalAnswer, localAnswer } from './answers.ts';
 import type { Cluster, ClusterClient } from './cluster.ts';
 import type { DeadlineWheel } from './deadline-wheel.ts';
-import { type Asker, PendingQuery } from './pending-query.ts';
+import { type Asker, PendingQuery, type Response } from './pending-query.ts';
 
 /** The route cache, as far as the relay uses it. */
 export interface Routes {
@@ -42,6 +41,7 @@ const MAX_PAUSE_MS = 400;
 
 // Read synchronously, one frame at a time, so one head serves all connections.
 const head = new RequestHead();
+const NO_REST: readonly Buffer[] = [];
 const authDisabled = negotiationAuthDisabled();
 
 /**
@@ -81,10 +81,10 @@ export class RequestRelay implements ClusterClient {
     for (const query of queries) if (!query.done) this.#follow(query, lookup);
   }
 
-  onClusterAnswer(query: PendingQuery, kind: 'ok' | 'body-error', frame: Buffer, head: ResponseHead): void {
+  onClusterAnswer(query: PendingQuery, kind: 'ok' | 'body-error', { frame, rest, head }: Response): void {
     frame.writeInt32BE(query.seqId, head.seqIdOffset);
     this.#metrics.relayedAnswers.inc(kind);
-    this.#settle(query, frame);
+    this.#settle(query, frame, rest);
   }
 
   onRoundOver(query: PendingQuery): void {
@@ -177,14 +177,14 @@ export class RequestRelay implements ClusterClient {
 
   #answer(query: PendingQuery, answer: LocalAnswer): void {
     this.#metrics.localAnswers.inc(answer);
-    this.#settle(query, localAnswer(answer, query.seqId));
+    this.#settle(query, localAnswer(answer, query.seqId), NO_REST);
   }
 
-  #settle(query: PendingQuery, response: Buffer): void {
+  #settle(query: PendingQuery, frame: Buffer, rest: readonly Buffer[]): void {
     query.done = true;
     query.carrier = undefined;
     this.#wheel.clear(query);
-    query.client.send(response);
+    query.client.send(frame, rest);
     query.client.queryDone();
   }
 
@@ -192,6 +192,6 @@ export class RequestRelay implements ClusterClient {
     const name = frame.toString('latin1', head.nameStart, head.nameEnd);
     const template = name === NEGOTIATION ? authDisabled : handlerNotFound(name);
     this.#metrics.localAnswers.inc(name === NEGOTIATION ? 'negotiation' : 'handler_not_found');
-    client.send(template.withSeqId(head.seqId));
+    client.send(template.withSeqId(head.seqId), NO_REST);
   }
 }

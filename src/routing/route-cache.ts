@@ -168,13 +168,14 @@ export class RouteCache<Target, Waiter> implements RouteStoreListener {
     for (const loading of this.#loading.values()) loading.changed = true;
     // The most recently used first: what clients ask for is verified first.
     const tables = [...this.#tables.values()].filter((entry) => entry !== undefined);
-    this.#logger.info({ registry: this.#store.kind, tables: tables.length }, 'registry can be read');
+    const fields = { registry: this.#store.kind, cached: tables.length };
+    this.#logger.info(fields, 'registry can be read, verifying the cached tables');
     for (const entry of tables) this.#reread(entry);
   }
 
   onUnavailable(reason: string): void {
     this.#metrics.registryAvailable.value = 0;
-    const fields = { registry: this.#store.kind, reason, tables: this.#tables.size };
+    const fields = { registry: this.#store.kind, reason, cached: this.#tables.size };
     this.#logger.warn(fields, 'registry can not be read, serving the cached tables as they are');
   }
 

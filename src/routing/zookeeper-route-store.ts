@@ -26,15 +26,21 @@ const DEFAULT_MAX_MISSING_WATCHES = 1024;
 /** Reads of a table that comes and goes meanwhile. */
 const MAX_ROUNDS = 3;
 const ERA_SHIFT = 64n;
+const ROOT_RETRY_MS = 1000;
 
 /**
  * Routes from ZooKeeper, one znode `<root>/<table>` per table. Node and watch are taken in one operation, so no change
  * falls in between; a table that doesn't exist is watched for its creation.
+ *
+ * A ZooKeeper without the root says nothing about any table: it is the wrong one, or has been wiped. That counts as a
+ * store that can't be read, until the root is there, and never as the deletion of every table.
  */
 export class ZookeeperRouteStore implements RouteStore {
   readonly kind = 'zookeeper';
   readonly stats: ZookeeperRouteStoreStats = { reads: 0, watchEvents: 0 };
   readonly #session: ZookeeperSession;
+  readonly #log: Logger;
+  readonly #root: string;
   readonly #prefix: string;
   readonly #maxMissingWatches: number;
   readonly #readTimeoutMs: number;
@@ -43,27 +49,26 @@ export class ZookeeperRouteStore implements RouteStore {
   #arming = 0;
   /** Counts sessions lost: what was learnt before a loss says nothing about the watches after it. */
   #losses = 0;
+  #rootFound = false;
   #listener: RouteStoreListener | undefined;
 
   /** Throws where `root` or `servers` is malformed. */
   constructor(options: ZookeeperRouteStoreOptions, log: Logger) {
     const root = normaliseRoot(options.root);
+    this.#log = log;
+    this.#root = root;
     this.#prefix = root === '/' ? '/' : `${root}/`;
     this.#maxMissingWatches = options.maxMissingWatches ?? DEFAULT_MAX_MISSING_WATCHES;
     this.#readTimeoutMs = options.operationTimeoutMs;
     this.#session = new ZookeeperSession({ ...options, probePath: root }, log, {
-      onLive: () => this.#listener?.onAvailable(),
-      onLost: (reason) => {
-        this.#losses += 1;
-        this.#missingWatches.clear();
-        this.#listener?.onUnavailable(reason);
-      },
+      onLive: (rootFound) => this.#onLive(rootFound),
+      onLost: (reason) => this.#onLost(reason),
       onEvent: (_event, path) => this.#onEvent(path),
     });
   }
 
   get available(): boolean {
-    return this.#session.live;
+    return this.#session.live && this.#rootFound;
   }
 
   /** The session behind it, for status and tests. */
@@ -89,6 +94,7 @@ export class ZookeeperRouteStore implements RouteStore {
       this.stats.reads += 1;
       const node = await this.#session.getData(path, true, left(deadline));
       if (node !== undefined) return this.#decode(node);
+      await this.#checkRoot(deadline);
       if (!(await this.#createdMeanwhile(path, deadline))) return undefined;
     }
     throw new StoreUnavailableError('the table was created and deleted again and again while it was read');
@@ -96,6 +102,49 @@ export class ZookeeperRouteStore implements RouteStore {
 
   close(): Promise<void> {
     return this.#session.close();
+  }
+
+  #onLive(rootFound: boolean): void {
+    this.#rootFound = rootFound;
+    if (rootFound) this.#listener?.onAvailable();
+    else this.#awaitRoot();
+  }
+
+  #onLost(reason: string): void {
+    this.#losses += 1;
+    this.#missingWatches.clear();
+    this.#rootFound = false;
+    this.#listener?.onUnavailable(reason);
+  }
+
+  /** Throws `StoreUnavailableError` where a missing table means nothing, because the root is missing. */
+  async #checkRoot(deadline: number): Promise<void> {
+    if (await this.#session.exists(this.#root, false, left(deadline))) return;
+    if (this.#rootFound) {
+      this.#rootFound = false;
+      this.#awaitRoot();
+    }
+    throw new StoreUnavailableError(`the root znode ${this.#root} does not exist`);
+  }
+
+  #awaitRoot(): void {
+    this.#log.error({ path: this.#root }, 'the root znode does not exist in ZooKeeper, waiting for it');
+    this.#listener?.onUnavailable(`the root znode ${this.#root} does not exist`);
+    void this.#lookForRoot();
+  }
+
+  async #lookForRoot(): Promise<void> {
+    const losses = this.#losses;
+    try {
+      // Where it doesn't exist, its creation is an event, upon which it is looked for again.
+      const found = await this.#session.exists(this.#root, true);
+      if (found && losses === this.#losses && !this.#rootFound) this.#onLive(true);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) throw error;
+      // Either the session is lost, and the next one begins anew, or it was only slow to answer.
+      if (losses === this.#losses && this.#session.live)
+        setTimeout(() => void this.#lookForRoot(), ROOT_RETRY_MS).unref();
+    }
   }
 
   /** Arms a watch for the node's creation, within the bound; true where it exists by now, and has to be read. */
@@ -128,6 +177,7 @@ export class ZookeeperRouteStore implements RouteStore {
 
   #onEvent(path: string): void {
     this.#missingWatches.delete(path);
+    if (path === this.#root && !this.#rootFound) void this.#lookForRoot();
     if (!path.startsWith(this.#prefix)) return;
     const table = path.slice(this.#prefix.length);
     if (!isTableName(table)) return;

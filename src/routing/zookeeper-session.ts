@@ -33,14 +33,14 @@ export interface ZookeeperSessionOptions {
   readonly backoffMaxMs?: number | undefined;
   /** For the server to confirm the end of the session. Default 1 s. */
   readonly closeTimeoutMs?: number | undefined;
-  /** How long every server may refuse what we have seen before a ZooKeeper restored from a backup is assumed. */
+  /** How long one server may refuse what we have seen until a ZooKeeper restored from a backup is assumed. Default 1 min. */
   readonly restoredAfterMs?: number | undefined;
 }
 
 /** Told in order; never from within a call into the session other than `close`. */
 export interface ZookeeperSessionListener {
-  /** A new session without any watch: everything has to be read again. */
-  onLive(): void;
+  /** A new session without any watch: everything has to be read again. `probeFound`: whether `probePath` exists. */
+  onLive(probeFound: boolean): void;
   /** The session is gone, and its watches with it; a new one is being made. Follows `onLive` only. */
   onLost(reason: string): void;
   onEvent(event: ZnodeEvent, path: string): void;
@@ -94,7 +94,7 @@ export class ZookeeperSession {
   #awaySince = 0;
   #awayLoggedAt = Number.NEGATIVE_INFINITY;
   #seenZxid = 0n;
-  #refusedSince: number | undefined;
+  readonly #refusedSince = new Map<HostPort, number>();
   #era = 0n;
 
   /** Throws where `servers` isn't a list of `host:port`. */
@@ -188,7 +188,7 @@ export class ZookeeperSession {
     this.#nextServer += 1;
     const { sessionTimeoutMs, auth, probePath, maxOutstanding } = this.#options;
     const client = new ZookeeperClient(
-      { server, sessionTimeoutMs, auth, probePath, lastZxid: this.#isRefusedForGood() ? 0n : this.#seenZxid },
+      { server, sessionTimeoutMs, auth, probePath, lastZxid: this.#isRefusedForGood(server) ? 0n : this.#seenZxid },
       {
         onReady: (probeFound) => this.#onReady(attempt, probeFound),
         onEvent: (event, path) => this.#listener.onEvent(event, path),
@@ -211,9 +211,8 @@ export class ZookeeperSession {
     attempt.liveSince = performance.now();
     attempt.probe = new ZookeeperProbe(client, this.#options.probePath, (reason) => client.destroy(reason));
     attempt.probe.start();
-    this.#refusedSince = undefined;
+    this.#refusedSince.clear();
     this.#noteEra(client.lastZxid);
-    const { probePath } = this.#options;
     this.#log.info(
       {
         server: formatHostPort(attempt.server),
@@ -223,8 +222,7 @@ export class ZookeeperSession {
       },
       'ZooKeeper session established',
     );
-    if (!probeFound) this.#log.warn({ path: probePath }, 'the root znode does not exist in ZooKeeper');
-    this.#listener.onLive();
+    this.#listener.onLive(probeFound);
   }
 
   #onEnd(attempt: Attempt, end: ClientEnd): void {
@@ -242,9 +240,8 @@ export class ZookeeperSession {
       this.#awaySince = now;
       this.#seenZxid = attempt.client.lastZxid;
       if (now - attempt.liveSince >= this.#options.backoffMaxMs) this.#failures = 0;
-    } else if (end.refused && this.#seenZxid > 0n) {
-      this.#refusedSince ??= now;
     }
+    this.#noteRefusal(attempt.server, end.refused && this.#seenZxid > 0n);
     const retryInMs = Math.round(this.#nextBackoff());
     this.#logAway(attempt.server, end.reason, retryInMs, wasLive);
     this.#failures += 1;
@@ -269,9 +266,15 @@ export class ZookeeperSession {
       this.#log.warn({ ...fields, awayMs: Math.round(now - this.#awaySince) }, 'no ZooKeeper session yet, trying on');
   }
 
+  #noteRefusal(server: HostPort, refused: boolean): void {
+    if (!refused) this.#refusedSince.delete(server);
+    else if (!this.#refusedSince.has(server)) this.#refusedSince.set(server, performance.now());
+  }
+
   /** A server that lags catches up in seconds; one restored from a backup would refuse what we have seen for good. */
-  #isRefusedForGood(): boolean {
-    return this.#refusedSince !== undefined && performance.now() - this.#refusedSince >= this.#options.restoredAfterMs;
+  #isRefusedForGood(server: HostPort): boolean {
+    const since = this.#refusedSince.get(server);
+    return since !== undefined && performance.now() - since >= this.#options.restoredAfterMs;
   }
 
   #noteEra(zxid: bigint): void {

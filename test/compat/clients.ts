@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { existsSync, rmSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -16,6 +16,7 @@ const STDERR_TAIL = 4_000;
 
 const GO_SOURCES = fileURLToPath(new URL('go/', import.meta.url));
 const PYTHON_SOURCES = fileURLToPath(new URL('python/', import.meta.url));
+const PIP_INSTALL = ['install', '--quiet', '--disable-pip-version-check', '--no-deps', '-r'];
 
 /** How to start a probe, or why it can't be had here: the suite skips what needs it and prints the reason. */
 export type Preparation = { readonly command: readonly string[] } | { readonly missing: string };
@@ -39,7 +40,7 @@ export interface ProbeOptions {
 
 /** Builds the probe around the official Go client, once per version of its sources. */
 export function buildGoProbe(): Promise<Preparation> {
-  return prepare('go', GO_SOURCES, {
+  return prepare('go', [join(GO_SOURCES, 'go.mod'), join(GO_SOURCES, 'main.go')], {
     toolchain: ['go', 'version'],
     async make(directory) {
       const sources = join(directory, 'src');
@@ -56,12 +57,12 @@ export function buildGoProbe(): Promise<Preparation> {
 /** Installs the official Python client into a virtual environment of its own, once per list of requirements. */
 export function preparePythonProbe(): Promise<Preparation> {
   const python = (directory: string) => join(directory, 'venv', 'bin', 'python');
-  return prepare('python', PYTHON_SOURCES, {
+  const requirements = join(PYTHON_SOURCES, 'requirements.txt');
+  return prepare('python', [requirements], {
     toolchain: ['python3', '--version'],
     async make(directory) {
       await run('python3', ['-m', 'venv', join(directory, 'venv')]);
-      const requirements = join(PYTHON_SOURCES, 'requirements.txt');
-      await run(python(directory), ['-m', 'pip', 'install', '--quiet', '--no-deps', '-r', requirements]);
+      await run(python(directory), ['-m', 'pip', ...PIP_INSTALL, requirements]);
       // The client is older than many a Python: find out here, not in the middle of a test. It logs to its directory.
       await run(python(directory), ['-c', 'import pypegasus.pgclient'], { cwd: directory });
     },
@@ -77,7 +78,7 @@ interface Recipe {
 }
 
 /** Makes what `recipe` says in the cache, under a name that changes with its sources; a failure leaves nothing behind. */
-async function prepare(name: string, sources: string, recipe: Recipe): Promise<Preparation> {
+async function prepare(name: string, sources: readonly string[], recipe: Recipe): Promise<Preparation> {
   const [tool, ...args] = recipe.toolchain;
   const version = await run(tool, args).catch(() => undefined);
   if (version === undefined) return { missing: `${name} client: ${tool} is not installed` };
@@ -102,11 +103,9 @@ async function prepare(name: string, sources: string, recipe: Recipe): Promise<P
   return { command: recipe.command(directory) };
 }
 
-async function hashOf(sources: string, toolVersion: string): Promise<string> {
+async function hashOf(sources: readonly string[], toolVersion: string): Promise<string> {
   const hash = createHash('sha256').update(toolVersion);
-  for (const entry of (await readdir(sources, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    if (entry.isFile()) hash.update(`\0${entry.name}\0`).update(await readFile(join(sources, entry.name)));
-  }
+  for (const file of sources) hash.update('\0').update(await readFile(file));
   return hash.digest('hex').slice(0, 16);
 }
 
@@ -118,7 +117,7 @@ async function run(file: string, args: readonly string[], options: { cwd?: strin
 /** The last lines that a failed command wrote: the first ones are pip's and go's progress. */
 function reasonOf(error: unknown): string {
   const { stderr, message } = error as { stderr?: string; message: string };
-  return (stderr?.trim() || message).split('\n').slice(-3).join(' | ').replace(/\s+/g, ' ').slice(-600);
+  return (stderr?.trim() || message).split('\n').slice(-2).join(' | ').replace(/\s+/g, ' ').slice(-600);
 }
 
 interface Waiter {
@@ -131,7 +130,10 @@ export class Probe {
   readonly #child: ChildProcess;
   readonly #directory: string;
   readonly #ended: Promise<void>;
-  readonly #killAtExit: () => void;
+  readonly #onExit = () => {
+    this.#kill();
+    rmSync(this.#directory, { recursive: true, force: true });
+  };
   readonly #waiting: Waiter[] = [];
   #stderr = '';
   #isOver = false;
@@ -140,11 +142,9 @@ export class Probe {
     const [file = '', ...args] = command;
     this.#directory = directory;
     this.#child = spawn(file, args, { cwd: directory, stdio: ['pipe', 'pipe', 'pipe'] });
-    this.#killAtExit = () => this.#kill();
-    process.once('exit', this.#killAtExit);
+    process.once('exit', this.#onExit);
     this.#ended = new Promise((resolve) => {
       const end = (why: string) => {
-        process.off('exit', this.#killAtExit);
         this.#isOver = true;
         for (const waiter of this.#waiting.splice(0)) waiter.fail(this.#error(why));
         resolve();
@@ -200,6 +200,7 @@ export class Probe {
     await this.#ended;
     clearTimeout(timer);
     await rm(this.#directory, { recursive: true, force: true });
+    process.off('exit', this.#onExit);
   }
 
   #reply(what: string, deadlineMs: number): Promise<ProbeReply> {

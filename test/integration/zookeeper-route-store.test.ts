@@ -41,9 +41,10 @@ describe('the ZooKeeper route store', { timeout: 60_000 }, () => {
     await server.stop();
   });
 
-  beforeEach(() => {
+  beforeEach(async () => {
     roots += 1;
     root = `/deployment-${roots}/c3srv-pegasus`;
+    await admin.put(root, '');
     cleanups = [];
   });
 
@@ -133,14 +134,34 @@ describe('the ZooKeeper route store', { timeout: 60_000 }, () => {
     expect(told).toEqual(['+', 'temp', 'temp', 'temp', 'temp']);
   });
 
-  it('watches tables below a root that does not exist yet, and says so in the log', async () => {
-    const { store, live, lines, changed } = open();
-    await live();
-    expect(lines.map((line) => line.msg)).toContain('the root znode does not exist in ZooKeeper');
-    expect(await store.read('temp')).toBeUndefined();
+  it('can not be read while the root does not exist, says so in the log, and can as soon as it does', async () => {
+    await admin.delete(root);
+    const { store, live, lines, told } = open();
+    await waitFor(() => told.includes('-'), { what: 'word of the missing root' });
+    expect(lines.map((line) => line.msg)).toContain('the root znode does not exist in ZooKeeper, waiting for it');
+    expect(store.available).toBe(false);
+    await expect(store.read('temp')).rejects.toThrow(StoreUnavailableError);
     await admin.put(`${root}/temp`, RFC);
-    await changed('temp');
+    await live();
     expect((await store.read('temp'))?.route).toEqual(ROUTE);
+    expect(await store.read('other')).toBeUndefined();
+    expect(told).toEqual(['-', '+']);
+  });
+
+  it('does not take a wiped ZooKeeper for the deletion of every table', async () => {
+    await admin.put(`${root}/temp`, RFC);
+    const { store, live, told } = open();
+    await live();
+    expect((await store.read('temp'))?.route).toEqual(ROUTE);
+    await admin.delete(`${root}/temp`);
+    await admin.delete(root);
+    await waitFor(() => told.includes('temp'), { what: 'the deletion' });
+    await expect(store.read('temp')).rejects.toThrow(StoreUnavailableError);
+    expect(store.available).toBe(false);
+    await admin.put(`${root}/temp`, RFC);
+    await live(2);
+    expect((await store.read('temp'))?.route).toEqual(ROUTE);
+    expect(told).toEqual(['+', 'temp', '-', '+']);
   });
 
   it.each([

@@ -373,17 +373,27 @@ describe('a ZooKeeper session', { timeout: 60_000 }, () => {
     let own = await startZooKeeper({ port });
     cleanups.push(() => own.stop());
     const writer = new ZooKeeperAdmin(own.address);
-    cleanups.push(() => writer.close());
     for (let i = 0; i < 20; i += 1) await writer.put('/era', `${i}`);
-    const z = open(own.address, { restoredAfterMs: 1_500 });
+    await writer.close();
+    const forwarder = await ZooKeeperForwarder.start(port);
+    cleanups.push(() => forwarder.stop());
+    const z = open(forwarder.address, { restoredAfterMs: 1_000, connectTimeoutMs: 200 });
     await z.live();
-    await z.read('/era');
+    const seen = (await z.session.getData('/era', true))!.mzxid;
     await own.stop(); // takes its data along: what comes back knows less than we have seen
     await z.lost();
+    forwarder.cut(); // a server hangs up on everybody while it starts, and that is not the refusal meant here
     own = await startZooKeeper({ port });
+    const attempts = forwarder.connections.length;
+    await waitFor(() => forwarder.connections.length > attempts, { what: 'an attempt that ends in silence' });
+    forwarder.drop();
+    forwarder.mend();
     const emptyAt = performance.now();
     await z.live(2);
-    expect(performance.now() - emptyAt).toBeGreaterThan(1_000);
+    expect(performance.now() - emptyAt).toBeGreaterThanOrEqual(1_000);
+    const asked = forwarder.connections.flatMap((c) => c.connectRequest?.readBigInt64BE(8) ?? []);
+    expect(asked.at(-1)).toBe(0n);
+    expect(asked.filter((zxid) => zxid >= seen).length).toBeGreaterThan(1);
     expect(z.session.era).toBe(1n);
     expect(z.logged('ZooKeeper has been set back')).toHaveLength(1);
     expect(await z.read('/era')).toBeUndefined();

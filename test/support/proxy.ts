@@ -13,7 +13,7 @@ import { waitFor } from './wait-for.ts';
 export type TableEntry = { readonly cluster: string; readonly metas: readonly string[] } | { readonly raw: unknown };
 
 /** One line of the proxy's log. */
-export type LogLine = { readonly level: number; readonly msg: string } & Readonly<Record<string, unknown>>;
+export type LogLine = { readonly level: number | string; readonly msg: string } & Readonly<Record<string, unknown>>;
 
 /** A proxy in this process, its tables in a file of its own. */
 export class TestProxy {

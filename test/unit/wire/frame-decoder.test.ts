@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FrameDecoder, type FrameLength } from '../../../src/wire/frame-decoder.ts';
+import { FrameDecoder, type FrameLength, HEAD_BYTES } from '../../../src/wire/frame-decoder.ts';
 import { requestFrameLength } from '../../../src/wire/request-frame.ts';
 import { responseFrameLength } from '../../../src/wire/response-frame.ts';
 import { requestVector, requestVectors, responseVector, responseVectors } from '../../support/vectors.ts';
@@ -97,6 +97,31 @@ describe('FrameDecoder', () => {
     decoder.push(head);
     expect(decoder.pendingBytes).toBe(100);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(200_000);
+  });
+
+  it('leaves large frames in pieces where it is told to, without copying more than their heads', () => {
+    const frame = Buffer.from(Array.from({ length: 100_000 }, (_, i) => i % 251));
+    frame.writeInt32BE(frame.length, 0);
+    const small = responseVector('ok-4').frame;
+    const stream = Buffer.concat([small, frame, small, frame, frame]);
+    const expected = [small, frame, small, frame, frame].map((one) => one.toString('hex'));
+    for (const size of [1, 3, 100, 511, 512, 513, 5000, 65_536, 99_999, 1_000_000]) {
+      const frames: string[] = [];
+      const decoder = new FrameDecoder(
+        responseFrameLength,
+        MAX,
+        (first, rest) => {
+          if (rest.length > 0) expect(first.length).toBeGreaterThanOrEqual(HEAD_BYTES);
+          const copied = rest.filter((piece) => piece.buffer !== stream.buffer);
+          expect(copied).toHaveLength(0);
+          return frames.push(Buffer.concat([first, ...rest]).toString('hex')) > 0;
+        },
+        32 * 1024,
+      );
+      for (let at = 0; at < stream.length; at += size) decoder.push(stream.subarray(at, at + size));
+      expect(frames).toEqual(expected);
+      expect(decoder.pendingBytes).toBe(0);
+    }
   });
 
   it('puts a large frame together from many chunks', () => {
