@@ -151,9 +151,17 @@ export const CONFIG_KEYS = {
       default: 1_000,
       help: 'Time for a connection to a MetaServer to come up.',
     }),
+    hedgeMinMs: key('meta.hedge_min_ms', integer(1, 10 * MINUTE, 'ms'), {
+      default: 50,
+      help: 'The least time a MetaServer is given to answer before another one is asked as well. The time is learned from recent answers.',
+    }),
     attemptTimeoutMs: key('meta.attempt_timeout_ms', integer(10, 10 * MINUTE, 'ms'), {
       default: 300,
-      help: 'Time a MetaServer is given to answer before another one of the cluster is asked.',
+      help: 'The most time a MetaServer is given so; also the time while nothing has been learned yet.',
+    }),
+    resolveEveryMs: key('meta.resolve_every_ms', integer(1_000, HOUR, 'ms'), {
+      default: 30_000,
+      help: 'How often the host name of a connected MetaServer is looked up again; if it leads elsewhere, so do new requests.',
     }),
     silenceMs: key('meta.silence_ms', integer(100, HOUR, 'ms'), {
       default: 2_000,

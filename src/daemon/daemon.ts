@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Cluster } from '../relay/cluster.ts';
 import { ClusterRegistry } from '../relay/cluster-registry.ts';
 import { DeadlineWheel } from '../relay/deadline-wheel.ts';
+import { resolveHost } from '../relay/host-addresses.ts';
 import { MetaChannelPool } from '../relay/meta-channel-pool.ts';
 import type { PendingQuery } from '../relay/pending-query.ts';
 import { ProxyServer } from '../relay/proxy-server.ts';
@@ -33,9 +34,12 @@ export class Daemon {
     this.#logger = logger;
     const { metrics } = this;
     const batch = new TurnBatch();
-    const { idleLingerMs, attemptTimeoutMs, ...metaOptions } = config.meta;
+    const { idleLingerMs, hedgeMinMs, attemptTimeoutMs, ...metaOptions } = config.meta;
     const channelOptions = { ...metaOptions, maxDeadlineMs: config.deadline.maxMs };
-    this.#pool = new MetaChannelPool({ options: channelOptions, batch, metrics, logger }, idleLingerMs);
+    this.#pool = new MetaChannelPool(
+      { options: channelOptions, batch, resolve: resolveHost, metrics, logger },
+      idleLingerMs,
+    );
     const relay = new RequestRelay(this.#wheel, config.deadline, metrics, logger);
     this.#clusters = new ClusterRegistry({
       pool: this.#pool,
@@ -43,6 +47,7 @@ export class Daemon {
       client: relay,
       metrics,
       logger,
+      hedgeMinMs,
       attemptTimeoutMs,
     });
     this.#routes = new RouteCache<Cluster, PendingQuery>(

@@ -3,9 +3,11 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { MalformedFrameError } from '../wire/malformed-frame.ts';
 import { type AnswerKind, answerKind, readForwardAddress } from '../wire/query-cfg.ts';
 import type { DeadlineWheel } from './deadline-wheel.ts';
+import { LatencyEstimate } from './latency-estimate.ts';
 import type { MetaChannel } from './meta-channel.ts';
 import type { MetaChannelPool } from './meta-channel-pool.ts';
 import type { AskedMeta, PendingQuery, QueryCarrier, Response } from './pending-query.ts';
+import { RetryBudget } from './retry-budget.ts';
 
 /** Leaders that redirects named and no route lists. Each takes a bit in `PendingQuery.tried`, so they are few. */
 const MAX_LEARNED = 8;
@@ -26,14 +28,19 @@ export interface ClusterContext {
   readonly client: ClusterClient;
   readonly metrics: Metrics;
   readonly logger: Logger;
-  /** The time a MetaServer has for itself before another one is asked as well, ms. */
+  /**
+   * The time a MetaServer has for itself before another one is asked as well, ms: learned from what answers have taken
+   * of late, within these bounds.
+   */
+  readonly hedgeMinMs: number;
   readonly attemptTimeoutMs: number;
 }
 
 /**
  * The MetaServers of one cluster, and which of them is the leader. A query makes rounds: the leader last seen is asked
  * first, else the next of the list; a redirect is followed, here and never by the client; who fails is passed over;
- * who is slow is given time, while another one is asked as well. Nobody is asked twice at a time for one query.
+ * who is slow is given time, while another one is asked as well. Nobody is asked twice at a time for one query, and
+ * what is asked beyond once for each query is paid for from a budget.
  */
 export class Cluster implements QueryCarrier {
   readonly name: string;
@@ -41,6 +48,8 @@ export class Cluster implements QueryCarrier {
   /** Those of the route, then those that redirects have named. Only added to, so that places stay what they are. */
   readonly #metas: MetaChannel[];
   readonly #configured: number;
+  readonly #latency: LatencyEstimate;
+  readonly #budget = new RetryBudget();
   #leader = UNKNOWN;
   /** The place where a round begins while no leader is known; moved on past those that fail. */
   #first = 0;
@@ -51,6 +60,7 @@ export class Cluster implements QueryCarrier {
     this.#context = context;
     this.#metas = addresses.map((address) => context.pool.acquire(address));
     this.#configured = this.#metas.length;
+    this.#latency = new LatencyEstimate(context.hedgeMinMs, context.attemptTimeoutMs);
   }
 
   /** The leader's address, if one has answered since. */
@@ -69,6 +79,8 @@ export class Cluster implements QueryCarrier {
     if (query.carrier !== this) {
       query.carrier = this;
       query.outstanding = 0;
+      query.firstAsked = UNKNOWN;
+      this.#budget.earn();
     }
     query.rounds++;
     query.tried = query.outstanding;
@@ -85,6 +97,7 @@ export class Cluster implements QueryCarrier {
     const kind = kindOf(response);
     if (kind === 'ok' || kind === 'body-error') {
       this.#learnLeader(place);
+      if (query.firstAsked === place) this.#latency.add(this.#context.wheel.now() - query.firstAskedAt);
       this.#context.client.onClusterAnswer(query, kind, response);
     } else if (kind === 'forward') {
       this.#onForward(query, place, readForward(response));
@@ -120,7 +133,7 @@ export class Cluster implements QueryCarrier {
     this.#passOver(from);
     const to = address === undefined ? UNKNOWN : this.#placeOf(address);
     const isFresh = to !== UNKNOWN && (query.tried & (1 << to)) === 0;
-    if (!isFresh || !this.#ask(query, to)) this.#askNext(query);
+    if (!isFresh || !this.#ask(query, to, true)) this.#askNext(query);
   }
 
   /** No more first choice: neither as the leader nor as the beginning of a round. */
@@ -156,20 +169,33 @@ export class Cluster implements QueryCarrier {
     this.#context.client.onRoundOver(query);
   }
 
-  /** Sends the query there; false if it was there in this round already, or can't be sent. */
-  #ask(query: PendingQuery, place: number): boolean {
+  /**
+   * Sends the query there; false if it was there in this round already, or can't be sent. A redirect is no retry: it
+   * shows that the cluster is there, and costs it little.
+   */
+  #ask(query: PendingQuery, place: number, isRedirect = false): boolean {
     const bit = 1 << place;
     if ((query.tried & bit) !== 0) return false;
-    query.tried |= bit;
-    const { wheel, attemptTimeoutMs } = this.#context;
+    const { wheel, metrics } = this.#context;
     const now = wheel.now();
+    if (query.attempts > 0 && !isRedirect && !this.#budget.spend(now)) {
+      metrics.retriesRefused.value++;
+      query.lastFailure = 'retry budget spent';
+      return false;
+    }
+    query.tried |= bit;
     if (!(this.#metas[place] as MetaChannel).send(query, now)) {
       if (query.lastFailure === '') query.lastFailure = 'unreachable';
       this.#passOver(place);
       return false;
     }
     query.outstanding |= bit;
-    wheel.set(query, Math.min(query.answerBy, now + attemptTimeoutMs));
+    query.attempts++;
+    if (query.firstAsked === UNKNOWN) {
+      query.firstAsked = place;
+      query.firstAskedAt = now;
+    }
+    wheel.set(query, Math.min(query.answerBy, now + this.#latency.delayMs));
     return true;
   }
 }

@@ -70,7 +70,9 @@ export class DeadlineWheel {
 
   #start(): void {
     this.#tick = Math.floor(this.now() / TICK_MS);
-    this.#timer = setInterval(() => this.#advance(), TICK_MS);
+    // Worked off after the poll phase: when this process itself was held up, the answers that wait in the sockets are
+    // read before anything is called late.
+    this.#timer = setInterval(() => setImmediate(() => this.#advance()), TICK_MS);
   }
 
   #advance(): void {

@@ -1,7 +1,8 @@
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type HostPort, parseHostPort } from '../wire/host-port.ts';
+import { lookupWith, type ResolveHost } from './host-addresses.ts';
 import { MetaConnection, type MetaConnectionLimits } from './meta-connection.ts';
 import type { AskedMeta, PendingQuery } from './pending-query.ts';
 import type { TurnBatch } from './turn-batch.ts';
@@ -13,6 +14,8 @@ export interface MetaChannelOptions extends MetaConnectionLimits {
   readonly backoffMaxMs: number;
   /** A connection on which queries wait and nothing has come for so long is given up. */
   readonly silenceMs: number;
+  /** How often the host name of an open connection is looked up again. */
+  readonly resolveEveryMs: number;
   /** No query waits longer than this for its answer, so what was sent earlier needs no place any more. */
   readonly maxDeadlineMs: number;
 }
@@ -21,6 +24,7 @@ export interface MetaChannelOptions extends MetaConnectionLimits {
 export interface MetaChannelContext {
   readonly options: MetaChannelOptions;
   readonly batch: TurnBatch;
+  readonly resolve: ResolveHost;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -49,7 +53,9 @@ const SHORT_LIVED_MS = 1000;
 
 /**
  * The way to one MetaServer address, for all clusters and clients that need it: at most one connection at a time,
- * dialled when a query first wants it and again after it was lost. A host name is looked up at every dial.
+ * dialled when a query first wants it and again after it was lost. A host name is looked up at every dial, and now and
+ * then while the connection is open: when it leads elsewhere, new queries take a new connection, and the old one ends
+ * with its last answer.
  */
 export class MetaChannel implements AskedMeta {
   readonly address: string;
@@ -57,6 +63,9 @@ export class MetaChannel implements AskedMeta {
   readonly #context: MetaChannelContext;
   #state: State = IDLE;
   #backoffMs = 0;
+  /** Connections that take no new queries any more, and when they will be ended in any case (ms). */
+  readonly #retired = new Map<MetaConnection, number>();
+  #resolvedAt = 0;
 
   constructor(address: string, context: MetaChannelContext) {
     const target = parseHostPort(address);
@@ -98,9 +107,12 @@ export class MetaChannel implements AskedMeta {
     }
   }
 
-  /** Looks after an open connection now and then: gives it up if it has gone silent while queries wait. */
+  /** Looks after the connections now and then: gives up what has gone silent while queries wait, follows host names. */
   check(now: number): void {
+    for (const [connection, endAt] of this.#retired)
+      if (connection.inFlight === 0 || now > endAt) connection.close('moved');
     if (this.#state.is !== 'open') return;
+    this.#resolveAgain(this.#state.connection, now);
     const { connection } = this.#state;
     const { silenceMs, maxDeadlineMs } = this.#context.options;
     if (connection.silentFor(now) > silenceMs) connection.close('silent');
@@ -111,6 +123,7 @@ export class MetaChannel implements AskedMeta {
   end(): void {
     const state = this.#state;
     this.#state = { is: 'ended' };
+    for (const connection of [...this.#retired.keys()]) connection.close('not_needed');
     if (state.is === 'open') state.connection.close('not_needed');
     if (state.is === 'dialing') {
       state.socket.destroy();
@@ -118,10 +131,34 @@ export class MetaChannel implements AskedMeta {
     }
   }
 
+  #resolveAgain(connection: MetaConnection, now: number): void {
+    const { host } = this.#target;
+    if (isIP(host) !== 0 || now - this.#resolvedAt < this.#context.options.resolveEveryMs) return;
+    this.#resolvedAt = now;
+    this.#context.resolve(host).then(
+      (addresses) => this.#onResolved(connection, addresses),
+      // A name that can't be looked up for now says nothing about a connection that works.
+      () => {},
+    );
+  }
+
+  #onResolved(connection: MetaConnection, addresses: readonly string[]): void {
+    const state = this.#state;
+    if (state.is !== 'open' || state.connection !== connection || addresses.length === 0) return;
+    if (addresses.includes(connection.remoteAddress)) return;
+    const fields = { meta: this.address, from: connection.remoteAddress, to: addresses };
+    this.#context.logger.info(fields, 'host name of MetaServer leads elsewhere now, connecting there');
+    this.#retired.set(connection, performance.now() + this.#context.options.maxDeadlineMs);
+    this.#state = IDLE;
+  }
+
   #dial(): PendingQuery[] {
     const { options } = this.#context;
     const waiting: PendingQuery[] = [];
-    const socket = connect({ host: this.#target.host, port: this.#target.port, noDelay: true, keepAlive: true });
+    const { host, port } = this.#target;
+    const lookup = lookupWith(this.#context.resolve);
+    const socket = connect({ host, port, lookup, noDelay: true, keepAlive: true });
+    this.#resolvedAt = performance.now();
     this.#state = { is: 'dialing', socket, waiting };
     const timer = setTimeout(() => this.#onDialFailed(socket, 'connect_timeout'), options.connectTimeoutMs);
     const onError = (error: NodeJS.ErrnoException): void => {
@@ -182,6 +219,7 @@ export class MetaChannel implements AskedMeta {
   #onLost(connection: MetaConnection, reason: string, lost: PendingQuery[]): void {
     const { metrics, logger } = this.#context;
     metrics.metaConnections.value--;
+    this.#retired.delete(connection);
     const state = this.#state;
     if (state.is === 'open' && state.connection === connection) {
       // One that dies as soon as it is made is no better than a failed dial: no loop of dialling without a pause.

@@ -71,6 +71,11 @@ export class MetaConnection implements Flushable {
     socket.on('close', () => this.close('closed_by_meta'));
   }
 
+  /** The other end's address; '' once it is closed. */
+  get remoteAddress(): string {
+    return this.#socket.remoteAddress ?? '';
+  }
+
   /** For how long (ms) queries have waited here without a byte coming in; 0 while none waits. */
   silentFor(now: number): number {
     return this.#inFlight.size === 0 ? 0 : now - this.#quietSince;

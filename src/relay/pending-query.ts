@@ -61,6 +61,11 @@ export class PendingQuery extends Deadline {
   tried = 0;
   /** Those asked, in this round or before, whose answers may still come: a bit for each, as in `tried`. */
   outstanding = 0;
+  /** Attempts made, all rounds together. */
+  attempts = 0;
+  /** Which MetaServer of the present cluster was asked first, by its place, and when (ms). */
+  firstAsked = -1;
+  firstAskedAt = 0;
   /** Why the last attempt failed; for the log. */
   lastFailure = '';
 

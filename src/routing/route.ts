@@ -59,11 +59,20 @@ function decodeMetas(value: unknown): string[] {
     const text = typeof item === 'string' ? item.trim() : undefined;
     if (text === '') continue; // a trailing comma
     const address = text === undefined ? undefined : parseHostPort(text);
-    if (address === undefined) throw new BadRouteError(`not a host:port: ${JSON.stringify(item)?.slice(0, 80)}`);
+    if (address === undefined) throw new BadRouteError(`not a host:port: ${quoted(item)}`);
     const meta = formatHostPort(address);
     if (!metas.includes(meta)) metas.push(meta);
   }
   if (metas.length === 0) throw new BadRouteError('the list of MetaServer addresses is empty');
   if (metas.length > MAX_METAS) throw new BadRouteError(`more than ${MAX_METAS} MetaServer addresses`);
   return metas;
+}
+
+function quoted(item: unknown): string {
+  try {
+    return String(JSON.stringify(item)).slice(0, 80);
+  } catch {
+    // JSON.parse takes any depth, JSON.stringify some thousand levels; it would be a RangeError.
+    return 'a deeply nested value';
+  }
 }

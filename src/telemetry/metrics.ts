@@ -63,6 +63,11 @@ export const METRICS = {
     label: 'reason',
     help: 'Queries that a MetaServer did not answer usably, so that another one was asked, by reason.',
   },
+  retriesRefused: {
+    name: 'meta_proxy_retries_refused_total',
+    kind: 'counter',
+    help: 'Further attempts not made because the retry budget of the cluster was spent: it has been failing for long.',
+  },
   redirects: {
     name: 'meta_proxy_redirects_total',
     kind: 'counter',

@@ -157,11 +157,42 @@ describe('a cluster whose MetaServers', () => {
     await expectOk();
     meta(0).setFaults({ stall: true });
     cluster.changeLeader(1);
-    const took = await expectOk();
-    expect(took).toBeGreaterThan(250);
-    expect(took).toBeLessThan(DEADLINE_MS);
+    expect(await expectOk()).toBeLessThan(DEADLINE_MS);
+    const asked = meta(0).requestCount;
     // From then on the new leader is asked first.
-    expect(await expectOk()).toBeLessThan(250);
+    await expectOk();
+    expect(meta(0).requestCount).toBe(asked);
+    expect(meta(1).requestCount).toBe(2);
+  });
+
+  it('answers fast as a rule and then stalls: another one is asked as soon as that is clear', async () => {
+    await start({}, { meta: { hedge_min_ms: 20, attempt_timeout_ms: 800 } });
+    for (let i = 0; i < 50; i++) await expectOk();
+    meta(0).setFaults({ stall: true });
+    cluster.changeLeader(1);
+    expect(await expectOk()).toBeLessThan(500);
+  });
+
+  it('answers slowly as a rule: it is given that time, and nobody else is asked', async () => {
+    await start({}, { meta: { hedge_min_ms: 10, attempt_timeout_ms: 800 } });
+    meta(0).setFaults({ delayMs: 100 });
+    for (let i = 0; i < 10; i++) await expectOk();
+    expect(requests()).toEqual([10, 0, 0]);
+  });
+
+  it('fails for long: each query costs it little more than one, and it is served again when it is well', async () => {
+    await start({ metas: 2 }, { client: { max_in_flight: 100_000 }, deadline: { default_ms: 300, min_ms: 100 } });
+    for (const one of cluster.metas) one.setFaults({ headerError: 'ERR_BUSY' });
+    const count = 20_000;
+    for (let sent = 0; sent < count; sent += 1000) {
+      const answers = await Promise.all(Array.from({ length: 1000 }, () => client.query('temp')));
+      for (const answer of answers) expect(errOf(answer)).toBe('ERR_SERVICE_NOT_ACTIVE');
+    }
+    const asked = requests().reduce((sum, one) => sum + one, 0);
+    expect(asked).toBeLessThan(1.25 * count + 5000 + 1000);
+    expect(proxy.daemon.metrics.retriesRefused.value).toBeGreaterThan(0);
+    for (const one of cluster.metas) one.clearFaults();
+    await expectOk();
   });
 
   it('has a leader that answers late: the client gets one answer, and nobody else gets the other', async () => {

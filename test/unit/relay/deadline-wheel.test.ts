@@ -22,7 +22,7 @@ describe('DeadlineWheel', () => {
   let wheel: DeadlineWheel;
 
   beforeEach(() => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setImmediate', 'performance'] });
     wheel = new DeadlineWheel();
   });
 

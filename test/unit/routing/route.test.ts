@@ -62,6 +62,12 @@ describe('decodeRoute', () => {
     const long = { cluster: 'c', meta_addrs: ['x'.repeat(10_000)] };
     expect(() => routeFromValue(long)).toThrow(/^.{1,120}$/);
   });
+
+  it('refuses an address nested so deep that it can not be quoted', () => {
+    const deep = '['.repeat(20_000) + ']'.repeat(20_000);
+    const content = bytes(`{"cluster_name": "c", "meta_addrs": [${deep}]}`);
+    expect(() => decodeRoute(content)).toThrow(new BadRouteError('not a host:port: a deeply nested value'));
+  });
 });
 
 describe('sameRoute', () => {
