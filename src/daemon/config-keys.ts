@@ -145,6 +145,24 @@ export const CONFIG_KEYS = {
       default: 3_000,
       help: 'The deadline of one read of the store.',
     }),
+    verifyRate: key('cache.verify_rate', integer(1, 1_000_000, 'tables per second'), {
+      default: 5_000,
+      help: 'After a reconnect all cached tables are read again: so many per second at most, what clients ask for first.',
+    }),
+    verifyJitterMs: key('cache.verify_jitter_ms', integer(0, MINUTE, 'ms'), {
+      default: 500,
+      help: 'That begins after a random part of this, lest all proxies begin at once. What clients ask for does not wait.',
+    }),
+  },
+  snapshot: {
+    path: key('snapshot.path', text('the path of a file'), {
+      default: '',
+      help: 'The file in which the routes are kept for a start while the store is away; without it they are not. A relative path starts at the folder of this configuration file. One file per proxy.',
+    }),
+    intervalMs: key('snapshot.interval_ms', integer(10, HOUR, 'ms'), {
+      default: 5_000,
+      help: 'How often it is written, when routes have changed.',
+    }),
   },
   meta: {
     connectTimeoutMs: key('meta.connect_timeout_ms', integer(10, 10 * MINUTE, 'ms'), {
@@ -193,6 +211,10 @@ export const CONFIG_KEYS = {
       default: 100_000,
       help: 'Client connections open at a time; further ones are refused.',
     }),
+    maxConnectionsPerAddress: key('client.max_connections_per_address', integer(1, 1_000_000, 'connections'), {
+      default: 10_000,
+      help: 'Of these, from one address. Raise it where clients come through a balancer or NAT that shows one address for all.',
+    }),
     maxRequestBytes: key('client.max_request_bytes', integer(1 * KIB, 64 * MIB, 'bytes'), {
       default: 64 * KIB,
       help: 'The largest request; a longer one closes its connection.',
@@ -208,6 +230,10 @@ export const CONFIG_KEYS = {
     frameTimeoutMs: key('client.frame_timeout_ms', integer(100, HOUR, 'ms'), {
       default: 10_000,
       help: 'Time for a request that has begun to arrive whole.',
+    }),
+    idleTimeoutMs: key('client.idle_timeout_ms', integer(0, 24 * HOUR, 'ms'), {
+      default: 0,
+      help: 'Idle time after which a connection is closed; 0 is never. A closed connection costs a Go client up to a minute.',
     }),
     keepaliveMs: key('client.keepalive_ms', integer(1_000, 24 * HOUR, 'ms'), {
       default: 60_000,

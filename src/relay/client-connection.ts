@@ -12,10 +12,19 @@ export interface ClientLimits {
   readonly maxInFlight: number;
   /** Bytes that a client may leave unread before it is cut off; from a quarter of that on its requests are not read. */
   readonly maxQueuedBytes: number;
+  /** Idle time after which the connection ends, ms; 0 is never. */
+  readonly idleTimeoutMs: number;
 }
 
 /** Why a client's connection ended: fixed words, fit to be a metric's label. */
-export type ClosedReason = 'client_closed' | 'error' | 'malformed' | 'slow_reader' | 'frame_timeout' | 'shutdown';
+export type ClosedReason =
+  | 'client_closed'
+  | 'error'
+  | 'malformed'
+  | 'slow_reader'
+  | 'frame_timeout'
+  | 'idle_timeout'
+  | 'shutdown';
 
 /** Who is told of a connection's life. */
 export interface ConnectionOwner {
@@ -31,6 +40,8 @@ export interface ConnectionOwner {
 export class ClientConnection implements RelayClient, Flushable {
   /** The client's address, for the log. */
   readonly peer: string;
+  /** The client's host alone; '' where it had gone before it was looked at. */
+  readonly host: string;
   readonly #socket: Socket;
   readonly #relay: RequestRelay;
   readonly #batch: TurnBatch;
@@ -49,12 +60,14 @@ export class ClientConnection implements RelayClient, Flushable {
 
   constructor(socket: Socket, relay: RequestRelay, batch: TurnBatch, limits: ClientLimits, owner: ConnectionOwner) {
     this.peer = peerOf(socket);
+    this.host = socket.remoteAddress ?? '';
     this.#socket = socket;
     this.#relay = relay;
     this.#batch = batch;
     this.#limits = limits;
     this.#owner = owner;
     this.#decoder = new FrameDecoder(requestFrameLength, limits.maxRequestBytes, (frame) => this.#onFrame(frame));
+    if (limits.idleTimeoutMs > 0) socket.setTimeout(limits.idleTimeoutMs, () => this.#onIdle());
     socket.on('data', (chunk) => this.#onData(chunk));
     socket.on('drain', () => this.#mayResume());
     // A client may close its half early and still wait for what it asked.
@@ -134,6 +147,11 @@ export class ClientConnection implements RelayClient, Flushable {
     this.#socket.destroy();
     this.#setPartial(false);
     this.#owner.onClosed(this, reason);
+  }
+
+  /** Who waits for an answer is not idle; the time begins anew with that answer. */
+  #onIdle(): void {
+    if (this.#inFlight === 0) this.endWhenIdle('idle_timeout');
   }
 
   #onData(chunk: Buffer): void {

@@ -11,11 +11,13 @@ import {
   type ConnectionOwner,
   peerOf,
 } from './client-connection.ts';
+import { type ConnectionLimit, ConnectionLimits, descriptorsForClients } from './connection-limits.ts';
 import type { RequestRelay } from './request-relay.ts';
 import type { TurnBatch } from './turn-batch.ts';
 
 export interface ProxyServerOptions extends ClientLimits {
   readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
   /** A frame that has begun must be whole within this time, ms. */
   readonly frameTimeoutMs: number;
   /** Idle time after which TCP asks whether the client's host is still there, ms. */
@@ -35,10 +37,12 @@ export class ProxyServer implements ConnectionOwner {
   readonly #options: ProxyServerOptions;
   readonly #metrics: Metrics;
   readonly #logger: Logger;
+  readonly #limits: ConnectionLimits;
   readonly #connections = new Set<ClientConnection>();
   readonly #partial = new Set<ClientConnection>();
   readonly #malformedLog = new LogLimiter(20, 10_000);
   readonly #limitLog = new LogLimiter(2, 10_000);
+  readonly #acceptLog = new LogLimiter(1, 10_000);
   #checking: NodeJS.Timeout | undefined;
   #onEmpty: (() => void) | undefined;
 
@@ -48,6 +52,7 @@ export class ProxyServer implements ConnectionOwner {
     this.#options = options;
     this.#metrics = metrics;
     this.#logger = logger;
+    this.#limits = new ConnectionLimits(this.#effectiveMaximum(), options.maxConnectionsPerAddress);
     const keepAlive = { keepAlive: true, keepAliveInitialDelay: options.keepAliveMs };
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, ...keepAlive }, (socket) => this.#accept(socket));
   }
@@ -63,7 +68,7 @@ export class ProxyServer implements ConnectionOwner {
       this.#server.once('error', reject);
       this.#server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, () => {
         this.#server.off('error', reject);
-        this.#server.on('error', (err) => this.#logger.error({ err }, 'listening socket failed, going on'));
+        this.#server.on('error', (error: NodeJS.ErrnoException) => this.#onAcceptFailed(error));
         this.#checking = setInterval(() => this.#checkPartialFrames(), CHECK_EVERY_MS);
         const bound = this.#server.address();
         resolve(typeof bound === 'object' && bound !== null ? { host: bound.address, port: bound.port } : address);
@@ -101,6 +106,7 @@ export class ProxyServer implements ConnectionOwner {
 
   onClosed(connection: ClientConnection, reason: ClosedReason): void {
     this.#connections.delete(connection);
+    this.#limits.leave(connection.host);
     this.#metrics.clientConnections.value = this.#connections.size;
     this.#metrics.clientConnectionsClosed.inc(reason);
     if (reason === 'slow_reader' || reason === 'frame_timeout') {
@@ -112,15 +118,39 @@ export class ProxyServer implements ConnectionOwner {
     if (this.#connections.size === 0) this.#onEmpty?.();
   }
 
+  #effectiveMaximum(): number {
+    const { maxConnections } = this.#options;
+    const possible = descriptorsForClients();
+    if (possible >= maxConnections) return maxConnections;
+    const fields = { limit: possible, configured: maxConnections };
+    this.#logger.warn(fields, 'file descriptors allow fewer client connections than configured, that is the limit now');
+    return possible;
+  }
+
+  /** Out of file descriptors, mostly: those who are connected are served on, and others again when some are free. */
+  #onAcceptFailed({ code, message }: NodeJS.ErrnoException): void {
+    this.#metrics.acceptFailures.value++;
+    const admitted = this.#acceptLog.admit();
+    if (admitted === undefined) return;
+    const fields = { reason: code ?? message, connections: this.#connections.size, ...admitted };
+    this.#logger.error(fields, 'connection could not be accepted, serving those there are');
+  }
+
+  #refuse(socket: Socket, limit: ConnectionLimit): void {
+    const peer = peerOf(socket);
+    socket.on('error', () => {});
+    socket.destroy();
+    this.#metrics.clientConnectionsRefused.inc(limit);
+    const admitted = this.#limitLog.admit();
+    if (admitted === undefined) return;
+    const fields = { peer, limit, connections: this.#connections.size, ...admitted };
+    this.#logger.warn(fields, 'too many client connections, connection closed');
+  }
+
   #accept(socket: Socket): void {
-    if (this.#connections.size >= this.#options.maxConnections) {
-      socket.on('error', () => {});
-      socket.destroy();
-      this.#metrics.clientConnectionsRefused.value++;
-      const admitted = this.#limitLog.admit();
-      if (admitted === undefined) return;
-      const fields = { peer: peerOf(socket), limit: this.#options.maxConnections, ...admitted };
-      this.#logger.warn(fields, 'too many client connections, connection closed');
+    const limit = this.#limits.admit(socket.remoteAddress ?? '');
+    if (limit !== undefined) {
+      this.#refuse(socket, limit);
       return;
     }
     this.#connections.add(new ClientConnection(socket, this.#relay, this.#batch, this.#options, this));

@@ -8,6 +8,20 @@ export class Gauge {
   value = 0;
 }
 
+/** A gauge that is worked out when it is looked at. */
+export class ComputedGauge {
+  #compute: () => number = () => 0;
+
+  get value(): number {
+    return this.#compute();
+  }
+
+  /** Says where the number comes from; 0 until then. */
+  from(compute: () => number): void {
+    this.#compute = compute;
+  }
+}
+
 /** Counts by one label. The label's values come from fixed sets in the code, never from a peer. */
 export class LabelledCounter {
   readonly values = new Map<string, number>();
@@ -29,8 +43,14 @@ export const METRICS = {
   clientConnections: { name: 'client_connection_count', kind: 'gauge', help: 'Client connections open now.' },
   clientConnectionsRefused: {
     name: 'meta_proxy_client_connections_refused_total',
+    kind: 'labelled',
+    label: 'limit',
+    help: 'Client connections closed on arrival because of a limit, by its configuration key.',
+  },
+  acceptFailures: {
+    name: 'meta_proxy_accept_failures_total',
     kind: 'counter',
-    help: 'Client connections closed on arrival because `client.max_connections` were open.',
+    help: 'Client connections that could not be accepted: the process was out of file descriptors.',
   },
   clientConnectionsClosed: {
     name: 'meta_proxy_client_connections_closed_total',
@@ -117,11 +137,36 @@ export const METRICS = {
     help: 'Registry entries whose content is no route. The last good route, if there is one, stays in force.',
   },
   cachedTables: { name: 'meta_proxy_cached_tables', kind: 'gauge', help: 'Tables in the route cache.' },
+  staleTables: {
+    name: 'meta_proxy_stale_tables',
+    kind: 'gauge',
+    computed: true,
+    help: 'Cached tables that may have been overtaken: the registry is away, or has not been asked again since it was.',
+  },
+  routeStaleness: {
+    name: 'meta_proxy_route_staleness_seconds',
+    kind: 'gauge',
+    computed: true,
+    help: 'Seconds for which the stale table longest in doubt has not been verified; 0 when no table is stale.',
+  },
+  snapshotAge: {
+    name: 'meta_proxy_snapshot_age_seconds',
+    kind: 'gauge',
+    computed: true,
+    help: 'Seconds since the snapshot on disk last held all that was cached; it grows while writing fails. 0 without `snapshot.path`.',
+  },
+  snapshotFailures: {
+    name: 'meta_proxy_snapshot_failures_total',
+    kind: 'counter',
+    help: 'Snapshots that could not be written or, at the start, not be used.',
+  },
 } as const satisfies Record<string, MetricDeclaration>;
 
 export interface MetricDeclaration {
   readonly name: string;
   readonly kind: 'counter' | 'gauge' | 'labelled';
+  /** A gauge whose number is made when it is read. */
+  readonly computed?: boolean;
   readonly label?: string;
   readonly help: string;
 }
@@ -129,7 +174,9 @@ export interface MetricDeclaration {
 type MetricOf<D extends MetricDeclaration> = D['kind'] extends 'labelled'
   ? LabelledCounter
   : D['kind'] extends 'gauge'
-    ? Gauge
+    ? D extends { readonly computed: true }
+      ? ComputedGauge
+      : Gauge
     : Counter;
 
 export type Metrics = { readonly [K in keyof typeof METRICS]: MetricOf<(typeof METRICS)[K]> };
@@ -138,6 +185,9 @@ export type Metrics = { readonly [K in keyof typeof METRICS]: MetricOf<(typeof M
 export function createMetrics(): Metrics {
   const make = { counter: () => new Counter(), gauge: () => new Gauge(), labelled: () => new LabelledCounter() };
   return Object.fromEntries(
-    Object.entries(METRICS).map(([key, { kind }]) => [key, make[kind]()]),
+    Object.entries<MetricDeclaration>(METRICS).map(([key, { kind, computed }]) => [
+      key,
+      computed ? new ComputedGauge() : make[kind](),
+    ]),
   ) as unknown as Metrics;
 }

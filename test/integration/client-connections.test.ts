@@ -111,7 +111,35 @@ describe('a client connection', () => {
     const fourth = await proxy.connect();
     expect((await fourth.query('temp')).result?.err).toBe('ERR_OK');
     expect((await client.query('temp')).result?.err).toBe('ERR_OK');
-    expect(proxy.daemon.metrics.clientConnectionsRefused.value).toBe(1);
+    expect(proxy.daemon.metrics.clientConnectionsRefused.get('client.max_connections')).toBe(1);
+  });
+
+  it('over the limit of its address is closed, those from elsewhere are not', async () => {
+    const client = await start({ client: { max_connections_per_address: 1 } });
+    const second = await RawClient.connect(proxy.address);
+    await second.closed;
+    const elsewhere = await RawClient.connect(proxy.address, '127.0.0.9');
+    expect((await elsewhere.query('temp')).result?.err).toBe('ERR_OK');
+    await elsewhere.close();
+    expect((await client.query('temp')).result?.err).toBe('ERR_OK');
+    await client.close();
+    await waitFor(() => proxy.daemon.metrics.clientConnections.value === 0, { what: 'both to be gone' });
+    expect((await (await proxy.connect()).query('temp')).result?.err).toBe('ERR_OK');
+    const limits = proxy.log.filter(({ limit }) => limit === 'client.max_connections_per_address');
+    expect(limits).toHaveLength(1);
+  });
+
+  it('that is idle is closed where that is configured, but not while it waits for an answer', async () => {
+    const client = await start({ client: { idle_timeout_ms: 100 } });
+    meta().setFaults({ hold: true });
+    const answer = client.query('temp', { timeoutMs: 4000 });
+    await meta().waitForHeld(1);
+    const idle = await RawClient.connect(proxy.address);
+    await idle.closed;
+    meta().release();
+    expect((await answer).result?.err).toBe('ERR_OK');
+    await client.closed;
+    expect(proxy.daemon.metrics.clientConnectionsClosed.get('idle_timeout')).toBe(2);
   });
 
   it('that closes its half after asking is answered first', async () => {

@@ -14,6 +14,8 @@ export interface StartDaemonOptions {
   readonly config: string;
   /** The command line, `CONFIG` standing for the configuration file and `LOG` for a log file; `serve` unless told. */
   readonly args?: readonly string[];
+  /** File descriptors that the process may have; as many as this one unless told. */
+  readonly maxOpenFiles?: number;
 }
 
 /** The built program as a process of its own, as an operator runs it. It dies with this process at the latest. */
@@ -43,12 +45,17 @@ export class DaemonProcess {
     });
   }
 
-  static async start({ config, args = ['serve', '--config', 'CONFIG'] }: StartDaemonOptions): Promise<DaemonProcess> {
+  static async start(options: StartDaemonOptions): Promise<DaemonProcess> {
+    const { config, args = ['serve', '--config', 'CONFIG'], maxOpenFiles } = options;
     const folder = await mkdtemp(join(tmpdir(), 'meta-proxy-daemon-'));
     const configFile = join(folder, 'config.yaml');
     await writeFile(configFile, config);
     const argv = args.map((arg) => ({ CONFIG: configFile, LOG: join(folder, 'proxy.log') })[arg] ?? arg);
-    return new DaemonProcess(spawn(process.execPath, [MAIN, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] }), folder);
+    const command = [process.execPath, MAIN, ...argv];
+    // A shell can only lower its limit; exec leaves the daemon with its pid.
+    if (maxOpenFiles !== undefined) command.unshift('sh', '-c', `ulimit -n ${maxOpenFiles}; exec "$@"`, 'sh');
+    const child = spawn(command[0] as string, command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
+    return new DaemonProcess(child, folder);
   }
 
   /** What it has logged, on stdout and in its log file. */
