@@ -67,7 +67,8 @@ export class ClientConnection implements RelayClient, Flushable {
     this.#limits = limits;
     this.#owner = owner;
     this.#decoder = new FrameDecoder(requestFrameLength, limits.maxRequestBytes, (frame) => this.#onFrame(frame));
-    if (limits.idleTimeoutMs > 0) socket.setTimeout(limits.idleTimeoutMs, () => this.#onIdle());
+    if (limits.idleTimeoutMs > 0) socket.setTimeout(limits.idleTimeoutMs);
+    socket.on('timeout', () => this.#onIdle());
     socket.on('data', (chunk) => this.#onData(chunk));
     socket.on('drain', () => this.#mayResume());
     // A client may close its half early and still wait for what it asked.
