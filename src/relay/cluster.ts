@@ -159,7 +159,15 @@ export class Cluster implements QueryCarrier {
 
   /** Asks whoever comes next in this round; the round is over when there is nobody left. */
   #askNext(query: PendingQuery): void {
-    if (this.#leader !== UNKNOWN && this.#ask(query, this.#leader)) return;
+    if (this.#leader !== UNKNOWN) {
+      if (this.#isBusy(this.#leader)) {
+        // Nobody else could answer: the others would only name the leader. It will have room in a moment.
+        query.lastFailure = 'leader has too many unanswered';
+        this.#context.client.onRoundOver(query);
+        return;
+      }
+      if (this.#ask(query, this.#leader)) return;
+    }
     const first = this.#first;
     for (let i = 0; i < this.#metas.length; i++) {
       // The learned ones come last, and keep their order.
@@ -167,6 +175,11 @@ export class Cluster implements QueryCarrier {
       if (this.#ask(query, place)) return;
     }
     this.#context.client.onRoundOver(query);
+  }
+
+  #isBusy(place: number): boolean {
+    const { wheel, attemptTimeoutMs } = this.#context;
+    return (this.#metas[place] as MetaChannel).isBusy(wheel.now(), attemptTimeoutMs);
   }
 
   /**
@@ -186,7 +199,7 @@ export class Cluster implements QueryCarrier {
     query.tried |= bit;
     if (!(this.#metas[place] as MetaChannel).send(query, now)) {
       if (query.lastFailure === '') query.lastFailure = 'unreachable';
-      this.#passOver(place);
+      if (!this.#isBusy(place)) this.#passOver(place);
       return false;
     }
     query.outstanding |= bit;

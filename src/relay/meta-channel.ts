@@ -86,6 +86,12 @@ export class MetaChannel implements AskedMeta {
     return this.#state.is === 'dialing' ? this.#state.waiting.length : 0;
   }
 
+  /** As many queries are unanswered as may be, and answers have come within the last `silentMs`: it is at work. */
+  isBusy(now: number, silentMs: number): boolean {
+    if (this.inFlight < this.#context.options.maxInFlight) return false;
+    return this.#state.is !== 'open' || this.#state.connection.silentFor(now) < silentMs;
+  }
+
   /**
    * Sends a query, or keeps it until the connection is made; its carrier hears how it ends. False where that can't
    * help now (the last dial failed a moment ago, too many queries are unanswered): nothing was done.

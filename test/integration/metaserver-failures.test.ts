@@ -180,6 +180,15 @@ describe('a cluster whose MetaServers', () => {
     expect(requests()).toEqual([10, 0, 0]);
   });
 
+  it('has more to answer than may be in flight: the rest waits for a place, and nobody else is asked', async () => {
+    await start({}, { meta: { max_in_flight: 50 }, client: { max_in_flight: 100_000 } });
+    await expectOk();
+    meta(0).setFaults({ delayMs: 20 });
+    const answers = await Promise.all(Array.from({ length: 300 }, () => client.query('temp', { timeoutMs: 4000 })));
+    for (const answer of answers) expect(errOf(answer)).toBe('ERR_OK');
+    expect(requests()).toEqual([301, 0, 0]);
+  });
+
   it('fails for long: each query costs it little more than one, and it is served again when it is well', async () => {
     await start({ metas: 2 }, { client: { max_in_flight: 100_000 }, deadline: { default_ms: 300, min_ms: 100 } });
     for (const one of cluster.metas) one.setFaults({ headerError: 'ERR_BUSY' });
