@@ -1,25 +1,62 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const BUILD_TIMEOUT_MS = 10 * 60_000;
+/** What can't be had within this time is skipped: a blocked download must not hold up the whole suite. */
+export const PREPARATION_TIMEOUT_MS = 5 * 60_000;
 const START_TIMEOUT_MS = 20_000;
 const REPLY_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 2_000;
+const MAX_REASON_LENGTH = 200;
 const STDERR_TAIL = 4_000;
 
 const GO_SOURCES = fileURLToPath(new URL('go/', import.meta.url));
 const PYTHON_SOURCES = fileURLToPath(new URL('python/', import.meta.url));
+const PYTHON_REQUIREMENTS = join(PYTHON_SOURCES, 'requirements.txt');
 const PIP_INSTALL = ['install', '--quiet', '--disable-pip-version-check', '--no-deps', '-r'];
 
 /** How to start a probe, or why it can't be had here: the suite skips what needs it and prints the reason. */
 export type Preparation = { readonly command: readonly string[] } | { readonly missing: string };
+
+/** One official client: how to get hold of it, and what it can do. */
+export interface ClientKind {
+  readonly name: string;
+  /** Of the package, as its registry has it. */
+  readonly version: () => Promise<string>;
+  readonly prepare: () => Promise<Preparation>;
+  /** Whether the one address may be a host name. */
+  readonly takesHostNames: boolean;
+  /** What opening a table that doesn't exist gives: in the reply's error, and in the client's log. */
+  readonly unknownTable: { readonly error: RegExp; readonly log: RegExp };
+  /** The longest it stays away from an address that has closed its connection once. */
+  readonly reconnectMs: number;
+}
+
+export const CLIENTS: readonly ClientKind[] = [
+  {
+    name: 'Go',
+    version: async () => `go-client ${await pinned(join(GO_SOURCES, 'go.mod'), /go-client (v\S+)/)}`,
+    prepare: buildGoProbe,
+    takesHostNames: true,
+    unknownTable: { error: /ERR_OBJECT_NOT_FOUND/, log: /querying configuration of table/ },
+    reconnectMs: 60_000,
+  },
+  {
+    name: 'Python',
+    version: async () => `pypegasus3 ${await pinned(PYTHON_REQUIREMENTS, /pypegasus3==(\S+)/)}`,
+    prepare: preparePythonProbe,
+    takesHostNames: false,
+    // It gives its user None, whatever the matter is, and the cause to its log alone.
+    unknownTable: { error: /init\(\) failed/, log: /ERR_OBJECT_NOT_FOUND/ },
+    reconnectMs: 4_000,
+  },
+];
 
 /** One JSON line of a probe. `value` is absent for what has none, a key that isn't there included. */
 export interface ProbeReply {
@@ -39,15 +76,16 @@ export interface ProbeOptions {
 }
 
 /** Builds the probe around the official Go client, once per version of its sources. */
-export function buildGoProbe(): Promise<Preparation> {
-  return prepare('go', [join(GO_SOURCES, 'go.mod'), join(GO_SOURCES, 'main.go')], {
+function buildGoProbe(): Promise<Preparation> {
+  const sources = ['go.mod', 'go.sum', 'main.go'].map((name) => join(GO_SOURCES, name));
+  return prepare('go', sources, {
     toolchain: ['go', 'version'],
-    async make(directory) {
-      const sources = join(directory, 'src');
-      await cp(GO_SOURCES, sources, { recursive: true });
-      await run('go', ['build', '-mod=mod', '-o', join(directory, 'pegasus-go-probe'), '.'], {
-        cwd: sources,
-        env: { ...process.env, GOVCS: '*:off' }, // a module proxy or nothing: never a source repository
+    async make(directory, signal) {
+      await run('go', ['build', '-mod=readonly', '-buildvcs=false', '-o', join(directory, 'pegasus-go-probe'), '.'], {
+        cwd: GO_SOURCES,
+        signal,
+        // A module proxy or nothing: never a source repository.
+        env: { ...process.env, GOVCS: '*:off', GOFLAGS: '', GOWORK: 'off' },
       });
     },
     command: (directory) => [join(directory, 'pegasus-go-probe')],
@@ -55,16 +93,15 @@ export function buildGoProbe(): Promise<Preparation> {
 }
 
 /** Installs the official Python client into a virtual environment of its own, once per list of requirements. */
-export function preparePythonProbe(): Promise<Preparation> {
+function preparePythonProbe(): Promise<Preparation> {
   const python = (directory: string) => join(directory, 'venv', 'bin', 'python');
-  const requirements = join(PYTHON_SOURCES, 'requirements.txt');
-  return prepare('python', [requirements], {
+  return prepare('python', [PYTHON_REQUIREMENTS], {
     toolchain: ['python3', '--version'],
-    async make(directory) {
-      await run('python3', ['-m', 'venv', join(directory, 'venv')]);
-      await run(python(directory), ['-m', 'pip', ...PIP_INSTALL, requirements]);
+    async make(directory, signal) {
+      await run('python3', ['-m', 'venv', join(directory, 'venv')], { signal });
+      await run(python(directory), ['-m', 'pip', ...PIP_INSTALL, PYTHON_REQUIREMENTS], { signal });
       // The client is older than many a Python: find out here, not in the middle of a test. It logs to its directory.
-      await run(python(directory), ['-c', 'import pypegasus.pgclient'], { cwd: directory });
+      await run(python(directory), ['-c', 'import pypegasus.pgclient'], { cwd: directory, signal });
     },
     command: (directory) => [python(directory), join(PYTHON_SOURCES, 'probe.py')],
   });
@@ -73,7 +110,7 @@ export function preparePythonProbe(): Promise<Preparation> {
 interface Recipe {
   /** A command that tells whether the toolchain is there, and which. */
   readonly toolchain: readonly [file: string, ...args: string[]];
-  readonly make: (directory: string) => Promise<void>;
+  readonly make: (directory: string, signal: AbortSignal) => Promise<void>;
   readonly command: (directory: string) => readonly string[];
 }
 
@@ -88,14 +125,16 @@ async function prepare(name: string, sources: readonly string[], recipe: Recipe)
   if (!existsSync(directory)) {
     await mkdir(cache, { recursive: true });
     const draft = await mkdtemp(`${directory}-draft-`);
+    const signal = AbortSignal.timeout(PREPARATION_TIMEOUT_MS);
     try {
-      await recipe.make(draft);
+      await recipe.make(draft, signal);
       // Whole or not at all; where another process was faster, its result is as good.
       await rename(draft, directory).catch((cause: unknown) => {
         if (!existsSync(directory)) throw cause;
       });
     } catch (error) {
-      return { missing: `${name} client: ${reasonOf(error)}` };
+      const reason = signal.aborted ? `not ready in ${PREPARATION_TIMEOUT_MS / 1000} s` : reasonOf(error);
+      return { missing: `${name} client: ${reason}` };
     } finally {
       await rm(draft, { recursive: true, force: true });
     }
@@ -109,15 +148,27 @@ async function hashOf(sources: readonly string[], toolVersion: string): Promise<
   return hash.digest('hex').slice(0, 16);
 }
 
-async function run(file: string, args: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}) {
-  const { stdout } = await promisify(execFile)(file, args, { timeout: BUILD_TIMEOUT_MS, ...options });
+async function pinned(file: string, pattern: RegExp): Promise<string> {
+  return pattern.exec(await readFile(file, 'utf8'))?.[1] ?? 'unknown';
+}
+
+interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly signal?: AbortSignal;
+}
+
+async function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  // On SIGINT, unlike on the others, both go and pip see to their own children.
+  const { stdout } = await promisify(execFile)(file, args, { killSignal: 'SIGINT', ...options });
   return stdout;
 }
 
-/** The last lines that a failed command wrote: the first ones are pip's and go's progress. */
+/** The last line that a failed command wrote: the ones before are pip's and go's progress. */
 function reasonOf(error: unknown): string {
   const { stderr, message } = error as { stderr?: string; message: string };
-  return (stderr?.trim() || message).split('\n').slice(-2).join(' | ').replace(/\s+/g, ' ').slice(-600);
+  const [line = ''] = (stderr?.trim() || message).split('\n').slice(-1);
+  return line.replace(/\s+/g, ' ').slice(-MAX_REASON_LENGTH);
 }
 
 interface Waiter {

@@ -18,7 +18,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/apache/incubator-pegasus/go-client/config"
 	"github.com/apache/incubator-pegasus/go-client/pegalog"
 	"github.com/apache/incubator-pegasus/go-client/pegasus"
 )
@@ -52,7 +51,7 @@ func main() {
 	// Sessions keep the logger they are born with: set it before the client.
 	pegalog.SetLogger(pegalog.StderrLogger)
 	p := &probe{
-		client:  pegasus.NewClient(config.Config{MetaServers: flag.Args()}),
+		client:  pegasus.NewClient(pegasus.Config{MetaServers: flag.Args()}),
 		tables:  map[string]pegasus.TableConnector{},
 		timeout: time.Duration(*timeoutMs) * time.Millisecond,
 	}
