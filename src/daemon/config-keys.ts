@@ -146,7 +146,7 @@ export const CONFIG_KEYS = {
       help: 'The deadline of one read of the store.',
     }),
     verifyRate: key('cache.verify_rate', integer(1, 1_000_000, 'tables per second'), {
-      default: 5_000,
+      default: 3_000,
       help: 'After a reconnect all cached tables are read again: so many per second at most, what clients ask for first.',
     }),
     verifyJitterMs: key('cache.verify_jitter_ms', integer(0, MINUTE, 'ms'), {
@@ -226,6 +226,10 @@ export const CONFIG_KEYS = {
     maxQueuedBytes: key('client.max_queued_bytes', integer(64 * KIB, 4096 * MIB, 'bytes'), {
       default: 64 * MIB,
       help: 'Answers that wait for one client to take them; a client that lets more gather is disconnected.',
+    }),
+    writeTimeoutMs: key('client.write_timeout_ms', integer(100, HOUR, 'ms'), {
+      default: 30_000,
+      help: 'A client that takes nothing of the answers that wait for it for so long is disconnected.',
     }),
     frameTimeoutMs: key('client.frame_timeout_ms', integer(100, HOUR, 'ms'), {
       default: 10_000,

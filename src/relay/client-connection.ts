@@ -29,7 +29,8 @@ export type ClosedReason =
 /** Who is told of a connection's life. */
 export interface ConnectionOwner {
   onMalformed(connection: ClientConnection, error: MalformedFrameError): void;
-  onPartialFrame(connection: ClientConnection, isPartial: boolean): void;
+  /** It has something that must be done in time, or has no longer: a frame to finish, answers to take. */
+  onPressing(connection: ClientConnection, isPressing: boolean): void;
   onClosed(connection: ClientConnection, reason: ClosedReason): void;
 }
 
@@ -50,6 +51,11 @@ export class ClientConnection implements RelayClient, Flushable {
   readonly #decoder: FrameDecoder;
   /** Since when an unfinished frame has waited for its rest (ms, `performance.now`); 0 for none. */
   #partialSince = 0;
+  /** Since when answers have waited for the client without a byte being taken; 0 for none. */
+  #stalledSince = 0;
+  /** Bytes that the kernel had taken by then. */
+  #takenThen = 0;
+  #isPressing = false;
   #out: Buffer[] = [];
   #inBatch = false;
   #inFlight = 0;
@@ -70,7 +76,7 @@ export class ClientConnection implements RelayClient, Flushable {
     if (limits.idleTimeoutMs > 0) socket.setTimeout(limits.idleTimeoutMs);
     socket.on('timeout', () => this.#onIdle());
     socket.on('data', (chunk) => this.#onData(chunk));
-    socket.on('drain', () => this.#mayResume());
+    socket.on('drain', () => this.#onDrain());
     // A client may close its half early and still wait for what it asked.
     socket.on('end', () => this.endWhenIdle('client_closed'));
     socket.on('error', () => this.close('error'));
@@ -85,6 +91,17 @@ export class ClientConnection implements RelayClient, Flushable {
   /** Whether the frame that has begun should have been whole by now; never while it is this side that doesn't read. */
   isFrameOverdue(beganBefore: number): boolean {
     return this.#partialSince > 0 && this.#partialSince < beganBefore && !this.#paused;
+  }
+
+  /** Whether answers wait that the client has taken nothing of since before `before` (ms). */
+  isStalled(before: number): boolean {
+    if (this.#stalledSince === 0) return false;
+    const taken = this.#taken();
+    if (taken !== this.#takenThen) {
+      this.#takenThen = taken;
+      this.#stalledSince = performance.now();
+    }
+    return this.#stalledSince < before;
   }
 
   /** @see RelayClient */
@@ -131,6 +148,11 @@ export class ClientConnection implements RelayClient, Flushable {
     const queued = this.#socket.writableLength;
     if (queued > this.#limits.maxQueuedBytes) this.close('slow_reader');
     else if (queued > this.#limits.maxQueuedBytes / 4) this.#pause();
+    if (queued > 0 && this.#stalledSince === 0) {
+      this.#stalledSince = performance.now();
+      this.#takenThen = this.#taken();
+      this.#tellPressing();
+    }
     if (this.#inFlight === 0 && this.#ending !== undefined) this.#end();
   }
 
@@ -146,7 +168,9 @@ export class ClientConnection implements RelayClient, Flushable {
     this.#open = false;
     this.#out = [];
     this.#socket.destroy();
-    this.#setPartial(false);
+    this.#partialSince = 0;
+    this.#stalledSince = 0;
+    this.#tellPressing();
     this.#owner.onClosed(this, reason);
   }
 
@@ -178,7 +202,25 @@ export class ClientConnection implements RelayClient, Flushable {
   #setPartial(isPartial: boolean): void {
     if (isPartial === this.#partialSince > 0) return;
     this.#partialSince = isPartial ? performance.now() : 0;
-    this.#owner.onPartialFrame(this, isPartial);
+    this.#tellPressing();
+  }
+
+  #onDrain(): void {
+    this.#stalledSince = 0;
+    this.#tellPressing();
+    this.#mayResume();
+  }
+
+  /** Bytes that the kernel has taken of what was written. */
+  #taken(): number {
+    return this.#socket.bytesWritten - this.#socket.writableLength;
+  }
+
+  #tellPressing(): void {
+    const isPressing = this.#partialSince > 0 || this.#stalledSince > 0;
+    if (isPressing === this.#isPressing) return;
+    this.#isPressing = isPressing;
+    this.#owner.onPressing(this, isPressing);
   }
 
   #pause(): void {

@@ -20,11 +20,13 @@ export interface ProxyServerOptions extends ClientLimits {
   readonly maxConnectionsPerAddress: number;
   /** A frame that has begun must be whole within this time, ms. */
   readonly frameTimeoutMs: number;
+  /** A client that takes nothing of its answers for so long is cut off, ms. */
+  readonly writeTimeoutMs: number;
   /** Idle time after which TCP asks whether the client's host is still there, ms. */
   readonly keepAliveMs: number;
 }
 
-/** How often unfinished frames are looked at, ms. */
+/** How often unfinished frames and untaken answers are looked at, ms. */
 const CHECK_EVERY_MS = 500;
 /** Connections that the kernel keeps for us while a turn of the event loop lasts, at a mass restart of clients. */
 const BACKLOG = 4096;
@@ -39,7 +41,8 @@ export class ProxyServer implements ConnectionOwner {
   readonly #logger: Logger;
   readonly #limits: ConnectionLimits;
   readonly #connections = new Set<ClientConnection>();
-  readonly #partial = new Set<ClientConnection>();
+  /** Those with something that must be done in time: few, so looking at them often costs little. */
+  readonly #pressing = new Set<ClientConnection>();
   readonly #malformedLog = new LogLimiter(20, 10_000);
   readonly #limitLog = new LogLimiter(2, 10_000);
   readonly #acceptLog = new LogLimiter(1, 10_000);
@@ -69,7 +72,7 @@ export class ProxyServer implements ConnectionOwner {
       this.#server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, () => {
         this.#server.off('error', reject);
         this.#server.on('error', (error: NodeJS.ErrnoException) => this.#onAcceptFailed(error));
-        this.#checking = setInterval(() => this.#checkPartialFrames(), CHECK_EVERY_MS);
+        this.#checking = setInterval(() => this.#checkPressing(), CHECK_EVERY_MS);
         const bound = this.#server.address();
         resolve(typeof bound === 'object' && bound !== null ? { host: bound.address, port: bound.port } : address);
       });
@@ -99,9 +102,9 @@ export class ProxyServer implements ConnectionOwner {
     this.#logger.warn(fields, 'malformed frame, connection closed');
   }
 
-  onPartialFrame(connection: ClientConnection, isPartial: boolean): void {
-    if (isPartial) this.#partial.add(connection);
-    else this.#partial.delete(connection);
+  onPressing(connection: ClientConnection, isPressing: boolean): void {
+    if (isPressing) this.#pressing.add(connection);
+    else this.#pressing.delete(connection);
   }
 
   onClosed(connection: ClientConnection, reason: ClosedReason): void {
@@ -157,10 +160,11 @@ export class ProxyServer implements ConnectionOwner {
     this.#metrics.clientConnections.value = this.#connections.size;
   }
 
-  #checkPartialFrames(): void {
-    const startedBefore = performance.now() - this.#options.frameTimeoutMs;
-    for (const connection of [...this.#partial]) {
-      if (connection.isFrameOverdue(startedBefore)) connection.close('frame_timeout');
+  #checkPressing(): void {
+    const now = performance.now();
+    for (const connection of [...this.#pressing]) {
+      if (connection.isFrameOverdue(now - this.#options.frameTimeoutMs)) connection.close('frame_timeout');
+      else if (connection.isStalled(now - this.#options.writeTimeoutMs)) connection.close('slow_reader');
     }
   }
 }

@@ -69,7 +69,25 @@ describe('a client connection', () => {
   });
 
   it('that does not read its answers is cut off, and others are served meanwhile', async () => {
-    const client = await start({ client: { max_queued_bytes: 1024 * 1024, max_in_flight: 100000 } });
+    const client = await start({ client: { max_queued_bytes: 1024 * 1024 } });
+    const { deaf, closed } = await askAndNotRead(200);
+    expect(proxy.daemon.metrics.clientConnectionsClosed.get('slow_reader')).toBe(1);
+    expect((await client.query('large')).result?.partitions).toHaveLength(1024);
+    deaf.resume();
+    await closed;
+    expect(proxy.log.filter(({ reason }) => reason === 'slow_reader')).toHaveLength(1);
+  });
+
+  it('that takes nothing of its answers for long is cut off, however few they are', async () => {
+    const client = await start({ client: { write_timeout_ms: 300 } });
+    const { deaf, closed } = await askAndNotRead(200);
+    expect((await client.query('large')).result?.partitions).toHaveLength(1024);
+    deaf.resume();
+    await closed;
+  });
+
+  /** A client that asks so often for a large answer, all of which come at once, and reads none of it until it is cut. */
+  async function askAndNotRead(times: number) {
     const deaf = connect(parseHostPort(proxy.address) as { host: string; port: number });
     deaf.on('error', () => {});
     await once(deaf, 'connect');
@@ -78,14 +96,15 @@ describe('a client connection', () => {
     const large = Buffer.from(head.toString('latin1').replace('\x04stat', '\x05large'), 'latin1');
     large.writeInt32BE(large.length - 48, 16);
     const closed = once(deaf, 'close');
-    for (let i = 0; i < 100; i++) deaf.write(Buffer.concat(Array.from({ length: 10 }, () => large)));
+    meta().setFaults({ hold: true });
+    deaf.write(Buffer.concat(Array.from({ length: times }, () => large)));
+    await meta().waitForHeld(times);
+    meta().clearFaults();
+    meta().release();
     const { clientConnectionsClosed } = proxy.daemon.metrics;
     await waitFor(() => clientConnectionsClosed.get('slow_reader') === 1, { what: 'the cut' });
-    expect((await client.query('large')).result?.partitions).toHaveLength(1024);
-    deaf.resume();
-    await closed;
-    expect(proxy.log.filter(({ reason }) => reason === 'slow_reader')).toHaveLength(1);
-  });
+    return { deaf, closed };
+  }
 
   it('that does not finish a frame in time is closed, however slowly it goes on; an idle one never is', async () => {
     const idle = await start({ client: { frame_timeout_ms: 200 } });

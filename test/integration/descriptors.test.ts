@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { SimCluster } from '../../src/sim/sim-cluster.ts';
 import { DaemonProcess } from '../support/daemon-process.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -14,6 +14,10 @@ describe('a proxy with few file descriptors', () => {
     await writeFile(tables, `tables: { temp: { cluster: a, meta-addrs: [${cluster.metaAddresses.join(',')}] } }`);
     const config = `listen: 127.0.0.1:0\nregistry: file\nfile: { path: ${tables} }\n`;
     const daemon = await DaemonProcess.start({ config, maxOpenFiles: 150 });
+    onTestFinished(async () => {
+      await daemon.stop('SIGKILL');
+      await cluster.stop();
+    });
     const address = await daemon.address();
     await daemon.logged('registry can be read');
     expect(await daemon.logged('file descriptors allow fewer client connections')).toMatchObject({ limit: 86 });
@@ -41,6 +45,5 @@ describe('a proxy with few file descriptors', () => {
     for (const client of open.slice(40)) expect((await client.query('temp')).result?.err).toBe('ERR_OK');
     await Promise.all(open.map((client) => client.close()));
     expect(await daemon.stop()).toBe(0);
-    await cluster.stop();
   });
 });

@@ -6,6 +6,8 @@ import { waitFor } from '../support/wait-for.ts';
 
 const TABLES = { temp: { partitions: 8 } };
 const DEADLINE_MS = 900;
+/** The default ones. */
+const DEADLINES = { default_ms: DEADLINE_MS, min_ms: 500, max_ms: 4000 };
 
 describe('a cluster whose MetaServers', () => {
   let cluster: SimCluster;
@@ -19,7 +21,7 @@ describe('a cluster whose MetaServers', () => {
   ): Promise<void> {
     cluster = await SimCluster.start({ name: 'a', metas: 3, tables: TABLES, ...options });
     const addresses = metas?.(cluster) ?? cluster.metaAddresses;
-    proxy = await TestProxy.start({ temp: { cluster: 'a', metas: addresses } }, settings);
+    proxy = await TestProxy.start({ temp: { cluster: 'a', metas: addresses } }, { deadline: DEADLINES, ...settings });
     client = await proxy.connect();
   }
 

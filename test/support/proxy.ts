@@ -15,6 +15,12 @@ export type TableEntry = { readonly cluster: string; readonly metas: readonly st
 /** One line of the proxy's log. */
 export type LogLine = { readonly level: number | string; readonly msg: string } & Readonly<Record<string, unknown>>;
 
+/**
+ * Client, proxy and clusters share this process, and the machine may be busy: what is not about deadlines must not fail
+ * by them. A query that names a timeout of its own is still given nine tenths of it.
+ */
+const PATIENT = { default_ms: 10_000, max_ms: 10_000 };
+
 /** A proxy in this process, its tables in a file of its own. */
 export class TestProxy {
   readonly daemon: Daemon;
@@ -43,7 +49,13 @@ export class TestProxy {
     const log: LogLine[] = [];
     const logger = pino({ level: 'debug' }, { write: (line: string) => void log.push(JSON.parse(line)) });
     const config = parseConfig(
-      stringify({ listen: '127.0.0.1:0', registry: 'file', file: { path: 'tables.yaml' }, ...settings }),
+      stringify({
+        listen: '127.0.0.1:0',
+        registry: 'file',
+        file: { path: 'tables.yaml' },
+        deadline: PATIENT,
+        ...settings,
+      }),
       join(folder, 'config.yaml'),
     );
     const proxy = new TestProxy(new Daemon(config, logger), log, folder, { ...tables });
