@@ -96,8 +96,8 @@ export class RequestRelay implements ClusterClient {
   }
 
   #begin(client: RelayClient, frame: Buffer): void {
-    this.#metrics.queries.value++;
     const table = readTableName(frame, head);
+    this.#metrics.queries.value++;
     const answerBy = this.#wheel.now() + this.#deadlineMs(head.clientTimeoutMs);
     const query = new PendingQuery(client, frame, head.seqId, head.seqIdOffset, table, answerBy, this.#onDue);
     client.queryBegun();

@@ -41,27 +41,74 @@ export function isQueryCfg(frame: Buffer, head: RequestHead): boolean {
   return bytesEqual(frame, head.nameStart, head.nameEnd, QUERY_CFG_BYTES);
 }
 
-/** The table's name of a query-config request; '' where it is absent. Throws `MalformedFrameError`. */
+/**
+ * The table's name of a query-config request; '' where it is absent. Throws `MalformedFrameError`.
+ *
+ * What stands behind the name is not needed, but stepped over all the same: a request that ends in the middle of a field
+ * could cost the MetaServer, and all clients the connection that they share to it.
+ */
 export function readTableName(frame: Buffer, head: RequestHead): string {
-  const request = findField(frame, head.argsOffset, 1, TYPE_STRUCT);
-  const name = request === 0 ? 0 : findField(frame, request, 1, TYPE_STRING);
-  if (name === 0) return '';
-  // latin1 keeps every byte apart, so that no two different names become one; names outside ASCII are refused anyway.
-  return frame.toString('latin1', name + 4, stringEnd(frame, name, 'args'));
-}
-
-/** Steps through a struct to a field: where its value stands, 0 where the struct has no such field of that type. */
-function findField(frame: Buffer, offset: number, id: number, type: number): number {
-  let at = offset;
-  for (;;) {
+  name.start = 0;
+  name.end = 0;
+  let at = head.argsOffset;
+  while (at !== UNEXAMINED) {
     needs(frame, at, 1, 'args');
-    const fieldType = frame[at] as number;
-    if (fieldType === TYPE_STOP) return 0;
+    const type = frame[at] as number;
+    if (type === TYPE_STOP) break;
     needs(frame, at, FIELD_HEADER_BYTES, 'args');
     const value = at + FIELD_HEADER_BYTES;
-    if (fieldType === type && frame.readInt16BE(at + 1) === id) return value;
-    at = skipValue(frame, value, fieldType, 'args');
+    const isRequest = type === TYPE_STRUCT && frame.readInt16BE(at + 1) === 1;
+    at = isRequest ? walkRequest(frame, value) : stepOver(frame, value, type);
   }
+  // latin1 keeps every byte apart, so that no two different names become one; names outside ASCII are refused anyway.
+  return frame.toString('latin1', name.start, name.end);
+}
+
+/** Where the name was found last; read at once, so one of these serves all requests. */
+const name = { start: 0, end: 0 };
+
+/** In place of an offset: what follows is not for this program to judge. */
+const UNEXAMINED = -1;
+
+/** Steps through a query_cfg_request, noting the name; returns its end. */
+function walkRequest(frame: Buffer, offset: number): number {
+  let at = offset;
+  while (at !== UNEXAMINED) {
+    needs(frame, at, 1, 'args');
+    const type = frame[at] as number;
+    if (type === TYPE_STOP) return at + 1;
+    needs(frame, at, FIELD_HEADER_BYTES, 'args');
+    const id = frame.readInt16BE(at + 1);
+    const value = at + FIELD_HEADER_BYTES;
+    if (type === TYPE_STRING && id === 1) {
+      name.start = value + 4;
+      name.end = stringEnd(frame, value, 'args');
+      at = name.end;
+    } else if (type === TYPE_LIST && id === 2) {
+      at = skipIndices(frame, value);
+    } else {
+      at = stepOver(frame, value, type);
+    }
+  }
+  return at;
+}
+
+/** `partition_indices`. Servers read i32s whatever the list says of its items, so it has to say that. */
+function skipIndices(frame: Buffer, offset: number): number {
+  needs(frame, offset, 5, 'args');
+  if (frame[offset] !== TYPE_I32 && frame.readInt32BE(offset + 1) !== 0) {
+    throw new MalformedFrameError('args', `partition indices of type ${frame[offset]}`);
+  }
+  return skipValue(frame, offset, TYPE_LIST, 'args');
+}
+
+/**
+ * Steps over a field that this program has never heard of. Once the name is known, one that may hold hand-made base
+ * types, which a generic skip misreads, ends the examination: such fields are to pass, not to be refused.
+ */
+function stepOver(frame: Buffer, value: number, type: number): number {
+  const mayBeHandMade = type >= TYPE_STRUCT && type <= TYPE_LIST;
+  return mayBeHandMade && name.start > 0 ? UNEXAMINED : skipValue(frame, value, type, 'args');
 }
 
 /** What a MetaServer's answer to a query means for the relay; the rest of it is the client's business. */

@@ -105,6 +105,41 @@ describe('RequestHead', () => {
     expect(reasonOf(() => readHead(frame.subarray(0, 48)))).toBe('message');
   });
 
+  it('refuses what would lead a server past the end of the frame, behind the name as well', () => {
+    const { frame } = requestVector('go-query-temp-idx0_3_7-seq1');
+    const { argsOffset } = readHead(frame);
+    for (let end = argsOffset; end < frame.length; end++) {
+      const cut = frame.subarray(0, end);
+      expect(reasonOf(() => readTableName(cut, readHead(cut)))).toBe('args');
+    }
+    const behindName = frame.indexOf('temp') + 4;
+    const withTail = (hex: string) => Buffer.concat([frame.subarray(0, behindName), Buffer.from(hex, 'hex')]);
+    for (const tail of [
+      '0f0002080000000900000000' + '0000',
+      '0f00020a00000001' + '0000000000000001' + '0000',
+      '0b0003000000ff61' + '0000',
+    ]) {
+      const changed = withTail(tail);
+      expect(reasonOf(() => readTableName(changed, readHead(changed)))).toBe('args');
+    }
+  });
+
+  it('lets fields pass that it has never heard of, hand-made base types included', () => {
+    const { frame } = requestVector('go-query-temp-all-seq1');
+    const behindName = frame.indexOf('temp') + 4;
+    // field 3, a host_port as it would be on the wire: a struct by its header, a string, a port and a type in truth
+    const hostPort = '0c0003' + '00000009' + Buffer.from('localhost').toString('hex') + '872a01' + '0000';
+    for (const tail of [
+      hostPort,
+      '0f00030c00000001' + '000a' + '0000',
+      '080003000000050000',
+      '0b00030000000161' + '0000',
+    ]) {
+      const changed = Buffer.concat([frame.subarray(0, behindName), Buffer.from(tail, 'hex')]);
+      expect(readTableName(changed, readHead(changed))).toBe('temp');
+    }
+  });
+
   it('refuses args that are cut off at any byte', () => {
     const { frame } = requestVector('go-query-temp-idx0_3_7-seq1');
     const head = readHead(frame);
