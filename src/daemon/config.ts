@@ -56,8 +56,10 @@ export function parseConfig(
   overrides: readonly ConfigOverride[] = [],
 ): Config {
   const values = new ConfigReader(file).read(content, overrides);
-  const path = values.get('file.path');
-  if (typeof path === 'string' && path !== '') values.set('file.path', resolve(dirname(file), path));
+  for (const key of ['file.path', 'snapshot.path']) {
+    const path = values.get(key);
+    if (typeof path === 'string' && path !== '') values.set(key, resolve(dirname(file), path));
+  }
   return mapKeys(({ key }) => Object.freeze(values.get(key))) as Config;
 }
 
@@ -169,6 +171,7 @@ class ConfigReader {
       this.#required('zookeeper.address', 'the ZooKeeper servers as host:port');
       this.#required('zookeeper.root', 'the znode whose children are the tables');
     }
+    this.#notOverwritten('snapshot.path');
     const tags = this.#values.get('metric.tags') as Readonly<Record<string, string>>;
     const bad = Object.keys(tags).find((name) => !/^(?!__)\w+$/.test(name));
     if (bad !== undefined && this.#values.get('metric.type') === 'prometheus') {
@@ -182,6 +185,15 @@ class ConfigReader {
     // the one that was given is to blame, not the default it collides with
     if (this.#places.has(low)) throw this.#wrong(low, `at most ${high}, which is ${most}`, least);
     throw this.#wrong(high, `at least ${low}, which is ${least}`, most);
+  }
+
+  /** What the program writes must not be what it reads: a slip here would cost the operator that file. */
+  #notOverwritten(key: string): void {
+    const path = resolve(dirname(this.#file), String(this.#values.get(key)));
+    const isTables = path === resolve(dirname(this.#file), String(this.#values.get('file.path')));
+    if (this.#places.has(key) && (isTables || path === resolve(this.#file))) {
+      throw this.#wrong(key, 'a file of its own', shown(String(this.#values.get(key))));
+    }
   }
 
   #required(key: string, expected: string): void {

@@ -10,11 +10,14 @@ import { RequestRelay } from '../relay/request-relay.ts';
 import { TurnBatch } from '../relay/turn-batch.ts';
 import { FileRouteStore } from '../routing/file-route-store.ts';
 import { RouteCache } from '../routing/route-cache.ts';
+import { RouteSnapshot } from '../routing/route-snapshot.ts';
+import type { RegistryIdentity } from '../routing/route-snapshot-format.ts';
 import type { RouteStore } from '../routing/route-store.ts';
 import { ZookeeperRouteStore } from '../routing/zookeeper-route-store.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { formatHostPort, type HostPort } from '../wire/host-port.ts';
 import type { Config } from './config.ts';
+import { programVersion } from './program-version.ts';
 
 /** The whole program, put together: the one place where its parts are made and handed to each other. */
 export class Daemon {
@@ -25,6 +28,7 @@ export class Daemon {
   readonly #pool: MetaChannelPool;
   readonly #clusters: ClusterRegistry;
   readonly #routes: RouteCache<Cluster, PendingQuery>;
+  readonly #snapshot: RouteSnapshot | undefined;
   readonly #server: ProxyServer;
   #address: HostPort | undefined;
   #stopping: Promise<void> | undefined;
@@ -59,6 +63,7 @@ export class Daemon {
       logger,
     );
     relay.useRoutes(this.#routes);
+    this.#snapshot = this.#openSnapshot();
     this.#server = new ProxyServer(
       relay,
       batch,
@@ -80,9 +85,12 @@ export class Daemon {
 
   /**
    * Begins to read the registry and to accept clients. Rejects where it can't listen. It does not wait for the
-   * registry: until that can be read, clients are told to ask again.
+   * registry: until that can be read, the routes of the snapshot are served, and for all else clients are told to ask
+   * again.
    */
   async start(): Promise<void> {
+    await this.#restore();
+    if (this.#stopping !== undefined) return;
     try {
       this.#address = await this.#server.listen(this.#config.listen);
     } catch (error) {
@@ -90,6 +98,7 @@ export class Daemon {
       throw error;
     }
     this.#routes.start();
+    this.#snapshot?.start();
     this.#logger.info({ listen: formatHostPort(this.#address), ...describeStore(this.#config) }, 'serving');
   }
 
@@ -99,10 +108,26 @@ export class Daemon {
     return this.#stopping;
   }
 
+  #openSnapshot(): RouteSnapshot | undefined {
+    const { path, intervalMs } = this.#config.snapshot;
+    if (path === '') return undefined;
+    const options = { path, intervalMs, registry: identifyStore(this.#config), program: programVersion() };
+    return new RouteSnapshot(options, this.#routes, this.metrics, this.#logger);
+  }
+
+  async #restore(): Promise<void> {
+    const known = (await this.#snapshot?.load()) ?? [];
+    if (known.length === 0 || this.#stopping !== undefined) return;
+    const cached = this.#routes.restore(known);
+    const oldestS = Math.round(this.#routes.stalenessMs / 1000);
+    this.#logger.info({ cached, oldestS }, 'routes restored, serving them as they are until the registry can be read');
+  }
+
   async #stop(): Promise<void> {
     const connections = this.#server.connections;
     this.#logger.info({ connections, graceMs: this.#config.shutdown.graceMs }, 'stopping, finishing what is in flight');
     await this.#server.close(this.#config.shutdown.graceMs);
+    await this.#snapshot?.close(); // while the routes are still there
     await this.#routes.close();
     this.#pool.end();
     this.#wheel.stop();
@@ -124,6 +149,11 @@ function openStore(config: Config, logger: Logger): RouteStore {
     },
     logger,
   );
+}
+
+function identifyStore({ registry, file, zookeeper }: Config): RegistryIdentity {
+  if (registry === 'file') return { kind: registry, places: [file.path], root: '' };
+  return { kind: registry, places: zookeeper.servers, root: zookeeper.root };
 }
 
 function describeStore(config: Config): Record<string, unknown> {

@@ -1,3 +1,5 @@
+import { Fifo } from './fifo.ts';
+
 /** A table to be read, or undefined where a queued one is not wanted any more. */
 export type ReadJob = () => Promise<void>;
 
@@ -9,10 +11,8 @@ export class ReadQueue {
   readonly #atOnce: number;
   readonly #backgroundAtOnce: number;
   readonly #maxUrgent: number;
-  readonly #urgent: ReadJob[] = [];
-  readonly #background: ReadJob[] = [];
-  #urgentNext = 0;
-  #backgroundNext = 0;
+  readonly #urgent = new Fifo<ReadJob>();
+  readonly #background = new Fifo<ReadJob>();
   #running = 0;
   #backgroundRunning = 0;
 
@@ -24,7 +24,7 @@ export class ReadQueue {
 
   /** Runs the job as soon as there is a place; false where too many are waiting already. */
   addUrgent(job: ReadJob): boolean {
-    if (this.#urgent.length - this.#urgentNext >= this.#maxUrgent) return false;
+    if (this.#urgent.length >= this.#maxUrgent) return false;
     this.#urgent.push(job);
     this.#run();
     return true;
@@ -38,16 +38,15 @@ export class ReadQueue {
 
   #run(): void {
     while (this.#running < this.#atOnce) {
-      if (this.#urgentNext < this.#urgent.length) {
-        this.#start(this.#urgent[this.#urgentNext++] as ReadJob, false);
-      } else if (this.#backgroundNext < this.#background.length && this.#backgroundRunning < this.#backgroundAtOnce) {
-        this.#start(this.#background[this.#backgroundNext++] as ReadJob, true);
-      } else {
-        break;
+      const urgent = this.#urgent.shift();
+      if (urgent !== undefined) {
+        this.#start(urgent, false);
+        continue;
       }
+      const job = this.#backgroundRunning < this.#backgroundAtOnce ? this.#background.shift() : undefined;
+      if (job === undefined) return;
+      this.#start(job, true);
     }
-    this.#urgentNext = compact(this.#urgent, this.#urgentNext);
-    this.#backgroundNext = compact(this.#background, this.#backgroundNext);
   }
 
   #start(job: ReadJob, isBackground: boolean): void {
@@ -59,11 +58,4 @@ export class ReadQueue {
       this.#run();
     });
   }
-}
-
-/** Drops what has been taken from the front, now and then only; returns the new front. */
-function compact(jobs: ReadJob[], next: number): number {
-  if (next < jobs.length && next < 1024) return next;
-  jobs.splice(0, next);
-  return 0;
 }

@@ -3,9 +3,18 @@ import type { Logger } from 'pino';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { ReadQueue } from './read-queue.ts';
 import { type Route, sameRoute } from './route.ts';
-import { type RouteStore, type RouteStoreListener, type StoredRoute, StoreUnavailableError } from './route-store.ts';
+import { type Loaded, RouteLoading } from './route-loading.ts';
+import type { KnownRoute } from './route-snapshot-format.ts';
+import type { RouteStore, RouteStoreListener, StoredRoute } from './route-store.ts';
+import {
+  type Reread,
+  RouteVerification,
+  UNVERIFIED,
+  type Verifiable,
+  type VerificationLimits,
+} from './route-verification.ts';
 
-export interface RouteCacheLimits {
+export interface RouteCacheLimits extends VerificationLimits {
   /** Tables kept, the least recently asked for going first. */
   readonly capacity: number;
   /** Names remembered to be no table, and for how long (ms): a second bound where no watch tells of their creation. */
@@ -39,27 +48,16 @@ export interface CachedTable<Target> {
   readonly version: bigint;
 }
 
-interface Entry<Target> extends CachedTable<Target> {
+interface Entry<Target> extends CachedTable<Target>, Verifiable {
   route: Route | undefined;
   target: Target | undefined;
   version: bigint;
-  /** The session (counted by the cache) in which the content was last read. */
-  session: number;
-  /** A re-read is queued or under way; `again`: something changed meanwhile. */
-  rereading: boolean;
-  again: boolean;
-}
-
-/** The first read of a table, under way. */
-interface Loading<Waiter> {
-  readonly waiters: Waiter[];
-  /** The table changed, or its watch was lost, after the read was sent: what it brings is not to be trusted for long. */
-  changed: boolean;
+  /** From the snapshot, and not read since: its version is no measure for what the store says now. */
+  restored: boolean;
 }
 
 const READS_AT_ONCE = 64;
 const MAX_WAITING_LOADS = 10_000;
-const RETRY_AFTER_MS = 1000;
 
 const MISSING = { outcome: 'missing' } as const;
 const UNAVAILABLE = { outcome: 'unavailable' } as const;
@@ -73,16 +71,15 @@ const OVERLOADED = { outcome: 'overloaded' } as const;
 export class RouteCache<Target, Waiter> implements RouteStoreListener {
   readonly #store: RouteStore;
   readonly #binding: RouteBinding<Target>;
-  readonly #onLoaded: (waiters: readonly Waiter[], lookup: Lookup<Target>) => void;
   readonly #metrics: Metrics;
   readonly #logger: Logger;
   readonly #tables: LRUCache<string, Entry<Target>>;
   readonly #missing: LRUCache<string, true>;
-  readonly #loading = new Map<string, Loading<Waiter>>();
-  readonly #reads = new ReadQueue(READS_AT_ONCE, MAX_WAITING_LOADS);
-  readonly #retries = new Set<string>();
-  #retryTimer: NodeJS.Timeout | undefined;
-  #session = 0;
+  readonly #loading: RouteLoading<Waiter>;
+  readonly #verification: RouteVerification<Entry<Target>>;
+  #revision = 0;
+  /** The unavailability has been told of. */
+  #isAway = false;
   #closed = false;
 
   constructor(
@@ -95,16 +92,48 @@ export class RouteCache<Target, Waiter> implements RouteStoreListener {
   ) {
     this.#store = store;
     this.#binding = binding;
-    this.#onLoaded = onLoaded;
     this.#metrics = metrics;
     this.#logger = logger;
     this.#tables = new LRUCache({
       max: limits.capacity,
       dispose: (entry) => {
+        this.#verification.forget(entry);
         if (entry.route !== undefined) this.#binding.release(entry.route);
       },
     });
     this.#missing = new LRUCache({ max: limits.missingCapacity, ttl: Math.max(1, limits.missingTtlMs) });
+    const reads = new ReadQueue(READS_AT_ONCE, MAX_WAITING_LOADS);
+    this.#loading = new RouteLoading(
+      reads,
+      (table) => this.#read(table),
+      (table, waiters, loaded) => onLoaded(waiters, this.#onRead(table, loaded)),
+      logger,
+    );
+    this.#verification = new RouteVerification(
+      () => this.#tables.values(),
+      reads,
+      (entry) => this.#reread(entry),
+      limits,
+      logger,
+    );
+    metrics.staleTables.from(() => this.#verification.terms.doubted);
+    metrics.routeStaleness.from(() => this.stalenessMs / 1000);
+  }
+
+  /**
+   * Takes over what was known before, the last used first; called before `start`. Such routes are served until the
+   * store is there to verify them. Returns how many fitted in.
+   */
+  restore(routes: readonly KnownRoute[]): number {
+    const now = Date.now();
+    const fitting = routes.slice(0, this.#tables.max);
+    for (const { table, route, version, verifiedAt } of fitting.toReversed()) {
+      const entry = this.#add(table, { route, version });
+      entry.restored = true;
+      this.#verification.addOld(entry, Math.min(now, verifiedAt));
+    }
+    this.#metrics.cachedTables.value = this.#tables.size;
+    return fitting.length;
   }
 
   /** Begins to read, as far as the store lets it. */
@@ -124,7 +153,9 @@ export class RouteCache<Target, Waiter> implements RouteStoreListener {
 
   /** The table if it is cached: the hot path's one look-up. It counts as a use. */
   get(table: string): CachedTable<Target> | undefined {
-    return this.#tables.get(table);
+    const entry = this.#tables.get(table);
+    if (entry !== undefined && this.#verification.terms.isDoubted(entry)) this.#verification.hasten(entry);
+    return entry;
   }
 
   /**
@@ -133,48 +164,63 @@ export class RouteCache<Target, Waiter> implements RouteStoreListener {
    */
   load(table: string, waiter: Waiter): Lookup<Target> | undefined {
     if (this.#missing.has(table)) return MISSING;
-    const loading = this.#loading.get(table);
-    if (loading !== undefined) {
-      loading.waiters.push(waiter);
-      return undefined;
-    }
+    if (this.#loading.join(table, waiter)) return undefined;
     if (!this.#store.available) return UNAVAILABLE;
-    this.#loading.set(table, { waiters: [waiter], changed: false });
-    if (this.#reads.addUrgent(() => this.#load(table))) return undefined;
-    this.#loading.delete(table);
-    return OVERLOADED;
+    return this.#loading.begin(table, waiter) ? undefined : OVERLOADED;
   }
 
   /** Whether what is cached of the table can have been overtaken: the store is away, or not yet asked again. */
   isStale(table: string): boolean {
     const entry = this.#tables.peek(table);
-    return entry !== undefined && (!this.#store.available || entry.session !== this.#session);
+    return entry !== undefined && this.#verification.terms.isDoubted(entry);
+  }
+
+  /** For how long the table longest in doubt has not been verified, in ms; 0 where none is in doubt. */
+  get stalenessMs(): number {
+    const since = this.#verification.terms.oldestDoubt();
+    return since === undefined ? 0 : Math.max(0, Date.now() - since);
+  }
+
+  /** Grows with every change of what `knownRoutes` gives, its times and order aside. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Every table that has a route, the last used first, with the content it has when the walk comes to it. */
+  *knownRoutes(): Generator<KnownRoute> {
+    // Copied, so that the walk may be interrupted: references alone, which takes a few ms for 30,000.
+    for (const entry of [...this.#tables.values()]) {
+      const { name: table, route, version } = entry;
+      if (route !== undefined)
+        yield { table, route, version, verifiedAt: this.#verification.terms.verifiedUntil(entry) };
+    }
   }
 
   onChanged(table: string): void {
     this.#metrics.registryEvents.value++;
     this.#missing.delete(table);
     // The event can come in one chunk with the read's own answer, and be told of before that answer is worked off.
-    const loading = this.#loading.get(table);
-    if (loading !== undefined) loading.changed = true;
+    this.#loading.changed(table);
     const entry = this.#tables.peek(table);
-    if (entry !== undefined) this.#reread(entry);
+    if (entry !== undefined) this.#verification.changed(entry);
   }
 
   onAvailable(): void {
-    this.#session++;
+    this.#isAway = false;
     this.#metrics.registryAvailable.value = 1;
     this.#missing.clear();
-    for (const loading of this.#loading.values()) loading.changed = true;
-    // The most recently used first: what clients ask for is verified first.
-    const tables = [...this.#tables.values()].filter((entry) => entry !== undefined);
-    const fields = { registry: this.#store.kind, cached: tables.length };
+    this.#loading.allChanged();
+    const fields = { registry: this.#store.kind, cached: this.#tables.size };
     this.#logger.info(fields, 'registry can be read, verifying the cached tables');
-    for (const entry of tables) this.#reread(entry);
+    this.#verification.begin();
   }
 
   onUnavailable(reason: string): void {
     this.#metrics.registryAvailable.value = 0;
+    this.#loading.allChanged();
+    this.#verification.suspend();
+    if (this.#isAway) return; // for yet another reason, which the store itself logs
+    this.#isAway = true;
     const fields = { registry: this.#store.kind, reason, cached: this.#tables.size };
     this.#logger.warn(fields, 'registry can not be read, serving the cached tables as they are');
   }
@@ -182,25 +228,14 @@ export class RouteCache<Target, Waiter> implements RouteStoreListener {
   /** Stops reading and closes the store. */
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#retryTimer);
+    this.#verification.close();
     await this.#store.close();
+    this.#verification.close(); // whatever the end of the session may have set going
     this.#tables.clear();
   }
 
-  async #load(table: string): Promise<void> {
-    const loading = this.#loading.get(table) as Loading<Waiter>;
-    let lookup: Lookup<Target>;
-    try {
-      const stored = await this.#read(table);
-      lookup = this.#take(table, stored, loading.changed);
-    } catch (error) {
-      if (!(error instanceof StoreUnavailableError)) {
-        this.#logger.error({ table, err: error }, 'reading the registry failed, answering as if it were away');
-      }
-      lookup = UNAVAILABLE;
-    }
-    this.#loading.delete(table);
-    this.#onLoaded(loading.waiters, lookup);
+  #onRead(table: string, loaded: Loaded): Lookup<Target> {
+    return loaded.outcome === 'failed' ? UNAVAILABLE : this.#take(table, loaded.stored, loaded.changed);
   }
 
   async #read(table: string): Promise<StoredRoute | undefined> {
@@ -220,100 +255,77 @@ export class RouteCache<Target, Waiter> implements RouteStoreListener {
       if (!changed) this.#missing.set(table, true);
       return MISSING;
     }
-    const entry: Entry<Target> = {
-      name: table,
-      route: stored.route,
-      target: stored.route === undefined ? undefined : this.#binding.acquire(stored.route),
-      version: stored.version,
-      session: this.#session,
-      rereading: false,
-      again: false,
-    };
+    const entry = this.#add(table, stored);
+    this.#verification.addRead(entry);
     if (stored.route === undefined) this.#reportUnreadable(table, stored.problem, undefined);
     else this.#logger.debug({ table, cluster: stored.route.cluster, metas: stored.route.metas }, 'route read');
-    this.#tables.set(table, entry);
     this.#metrics.cachedTables.value = this.#tables.size;
-    if (changed) this.#reread(entry);
+    if (changed) this.#verification.changed(entry);
     return { outcome: 'found', table: entry };
   }
 
-  #reread(entry: Entry<Target>): void {
-    if (entry.rereading) {
-      entry.again = true;
-      return;
+  #add(
+    table: string,
+    { route, version }: { readonly route?: Route | undefined; readonly version: bigint },
+  ): Entry<Target> {
+    const entry: Entry<Target> = {
+      name: table,
+      route,
+      target: route === undefined ? undefined : this.#binding.acquire(route),
+      version,
+      restored: false,
+      ...UNVERIFIED,
+    };
+    this.#tables.set(table, entry);
+    this.#revision++;
+    return entry;
+  }
+
+  async #reread(entry: Entry<Target>): Promise<Reread> {
+    // It may have been evicted, or the daemon stopped, while the read was queued or under way.
+    const isGone = () => this.#closed || this.#tables.peek(entry.name) !== entry;
+    if (isGone()) return 'gone';
+    try {
+      const stored = await this.#read(entry.name);
+      return isGone() ? 'gone' : this.#update(entry, stored);
+    } catch (error) {
+      if (isGone()) return 'gone';
+      throw error;
     }
-    entry.rereading = true;
-    this.#reads.addBackground(() => this.#rereadNow(entry));
-  }
-
-  async #rereadNow(entry: Entry<Target>): Promise<void> {
-    // It may have been evicted, or the daemon stopped, while the read was queued.
-    if (this.#closed || this.#tables.peek(entry.name) !== entry) return;
-    do {
-      entry.again = false;
-      const session = this.#session;
-      try {
-        const stored = await this.#read(entry.name);
-        if (this.#closed || this.#tables.peek(entry.name) !== entry) return;
-        this.#update(entry, stored, session);
-      } catch (error) {
-        if (!(error instanceof StoreUnavailableError)) {
-          this.#logger.error({ table: entry.name, err: error }, 'reading the registry failed, trying again');
-        }
-        this.#retryLater(entry.name);
-        break;
-      }
-    } while (entry.again);
-    entry.rereading = false;
-  }
-
-  /** A store that is away will ask for all tables when it is back; one that failed while it is there is asked again. */
-  #retryLater(table: string): void {
-    if (this.#closed) return;
-    this.#retries.add(table);
-    this.#retryTimer ??= setTimeout(() => {
-      this.#retryTimer = undefined;
-      const tables = [...this.#retries];
-      this.#retries.clear();
-      if (!this.#store.available) return;
-      for (const name of tables) {
-        const entry = this.#tables.peek(name);
-        if (entry !== undefined) this.#reread(entry);
-      }
-    }, RETRY_AFTER_MS);
   }
 
   /** Takes in what a re-read has brought: the one place where a cached route changes. */
-  #update(entry: Entry<Target>, stored: StoredRoute | undefined, session: number): void {
+  #update(entry: Entry<Target>, stored: StoredRoute | undefined): Reread {
     if (stored === undefined) {
       this.#remove(entry);
-      return;
+      return 'changed';
     }
     // A server that lags behind the one asked before: what is cached is newer.
-    if (stored.version < entry.version) {
-      this.#retryLater(entry.name);
-      return;
-    }
+    if (stored.version < entry.version && !entry.restored) return 'older';
     const isNew = stored.version !== entry.version;
+    if (isNew) this.#revision++;
     entry.version = stored.version;
-    entry.session = session;
+    entry.restored = false;
     if (stored.route === undefined) {
       if (isNew) this.#reportUnreadable(entry.name, stored.problem, entry.route);
-      return;
+      return 'same';
     }
     const old = entry.route;
-    if (old !== undefined && sameRoute(old, stored.route)) return;
+    if (old !== undefined && sameRoute(old, stored.route)) return 'same';
     entry.target = this.#binding.acquire(stored.route);
     entry.route = stored.route;
+    this.#revision++;
     if (old !== undefined) this.#binding.release(old);
     this.#metrics.routeChanges.value++;
     const { cluster, metas } = stored.route;
     const fields = { table: entry.name, from: old?.cluster, cluster, metas, version: String(stored.version) };
     this.#logger.info(fields, 'route changed');
+    return 'changed';
   }
 
   #remove(entry: Entry<Target>): void {
     this.#tables.delete(entry.name);
+    this.#revision++;
     this.#missing.set(entry.name, true);
     this.#metrics.cachedTables.value = this.#tables.size;
     this.#metrics.routeChanges.value++;

@@ -163,6 +163,7 @@ export class ZookeeperClient {
         done(undefined, { content: data ?? Buffer.alloc(0), mzxid: stat!.mzxid.readBigInt64BE() });
       }
     };
+    this.#gatherWrites();
     if (watch) this.#library.getData(path, this.#onWatch, onAnswer);
     else this.#library.getData(path, onAnswer);
   }
@@ -173,6 +174,7 @@ export class ZookeeperClient {
       if (error) done(error as Error);
       else done(undefined, Boolean(stat));
     };
+    this.#gatherWrites();
     if (watch) this.#library.exists(path, this.#onWatch, onAnswer);
     else this.#library.exists(path, onAnswer);
   }
@@ -185,6 +187,14 @@ export class ZookeeperClient {
   /** Ends it here and now, without a word to the server; `onEnd` is called before this returns. */
   destroy(reason: string): void {
     this.#end(reason);
+  }
+
+  /** The library writes each request by itself; those of one turn go out in one write, which is far cheaper. */
+  #gatherWrites(): void {
+    const { socket } = this.#manager;
+    if (socket === undefined || socket.writableCorked > 0) return;
+    socket.cork();
+    process.nextTick(() => socket.uncork());
   }
 
   #onState(state: zookeeper.State): void {

@@ -2,7 +2,7 @@ import { StoreUnavailableError } from './route-store.ts';
 import type { Done } from './zookeeper-client.ts';
 
 interface Waiter {
-  readonly timer: NodeJS.Timeout;
+  timer: NodeJS.Timeout | undefined;
   readonly reject: (error: Error) => void;
 }
 
@@ -34,18 +34,21 @@ export class ZookeeperOperations {
     return new Promise<T>((resolve, reject) => {
       const onDeadline = (): void => this.#reject(waiter, `no answer from ZooKeeper within ${timeoutMs} ms`);
       // The answer may lie in the socket already, after a long turn of ours: it is read before an immediate runs.
-      const timer = setTimeout(() => setImmediate(onDeadline), timeoutMs);
-      const waiter: Waiter = { timer, reject };
+      const arm = (): void => {
+        if (this.#waiters.has(waiter)) waiter.timer = setTimeout(() => setImmediate(onDeadline), timeoutMs);
+      };
+      const waiter: Waiter = { timer: undefined, reject };
       this.#waiters.add(waiter);
       start((error, value) => {
         this.#outstanding -= 1;
         if (error !== undefined) {
           this.#reject(waiter, `ZooKeeper: ${error.message}`);
         } else if (this.#waiters.delete(waiter)) {
-          clearTimeout(timer);
+          clearTimeout(waiter.timer);
           resolve(value as T);
         } // else it is late, and nobody waits any more
       });
+      process.nextTick(arm); // behind the write, which the client puts off to the end of this turn
     });
   }
 

@@ -113,6 +113,17 @@ describe('values', () => {
     expect(parse(`${ZK}listen: ${text}`).listen).toEqual({ host, port });
   });
 
+  it('snapshot.path starts there too, and is a file of its own', () => {
+    const file = (snapshot: string) =>
+      parseConfig(`registry: file\nfile: {path: t.yaml}\nsnapshot: {path: ${snapshot}}`, '/etc/x/c.yaml');
+    expect(file('routes').snapshot.path).toBe('/etc/x/routes');
+    expect(parse(ZK).snapshot).toEqual({ path: '', intervalMs: 5000 });
+    expect(() => file('./t.yaml')).toThrow(
+      '/etc/x/c.yaml:3: snapshot.path: expected a file of its own, found "./t.yaml"',
+    );
+    expect(() => file('/etc/x/c.yaml')).toThrow('snapshot.path: expected a file of its own');
+  });
+
   it('file.path starts at the folder of the file', () => {
     expect(parseConfig('registry: file\nfile: {path: t.yaml}', '/etc/x/c.yaml').file.path).toBe('/etc/x/t.yaml');
     expect(parseConfig('registry: file\nfile: {path: /a/t.yaml}', '/etc/x/c.yaml').file.path).toBe('/a/t.yaml');

@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Lookup, RouteCache } from '../../../src/routing/route-cache.ts';
+import { type Lookup, RouteCache, type RouteCacheLimits } from '../../../src/routing/route-cache.ts';
+import type { KnownRoute } from '../../../src/routing/route-snapshot-format.ts';
 import {
   type RouteStore,
   type RouteStoreListener,
@@ -8,6 +9,7 @@ import {
   StoreUnavailableError,
 } from '../../../src/routing/route-store.ts';
 import { createMetrics, type Metrics } from '../../../src/telemetry/metrics.ts';
+import type { LogLine } from '../../support/proxy.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 /** A store whose every read waits until the test answers it. */
@@ -37,6 +39,11 @@ class HeldStore implements RouteStore {
 }
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
+/** Until the clock of the milliseconds has moved on. */
+async function laterClock(): Promise<void> {
+  const start = Date.now();
+  await waitFor(() => Date.now() > start, { what: 'the clock' });
+}
 const route = (cluster: string, version: bigint): StoredRoute => ({ version, route: { cluster, metas: ['m:1'] } });
 
 describe('RouteCache', () => {
@@ -46,11 +53,15 @@ describe('RouteCache', () => {
   let loaded: { waiters: readonly string[]; lookup: Lookup<string> }[];
   let held: string[];
 
-  function make(limits: { capacity?: number; missingCapacity?: number; missingTtlMs?: number } = {}): void {
+  let log: LogLine[];
+  const lines = (text: string) => log.filter(({ msg }) => msg.startsWith(text));
+
+  function make(limits: Partial<RouteCacheLimits> = {}, isStarted = true): void {
     store = new HeldStore();
     metrics = createMetrics();
     loaded = [];
     held = [];
+    log = [];
     const binding = {
       acquire: ({ cluster }: { cluster: string }) => {
         held.push(cluster);
@@ -65,10 +76,11 @@ describe('RouteCache', () => {
       store,
       binding,
       (waiters, lookup) => loaded.push({ waiters: [...waiters], lookup }),
-      { capacity: 100, missingCapacity: 100, missingTtlMs: 60_000, ...limits },
+      { capacity: 100, missingCapacity: 100, missingTtlMs: 60_000, verifyRate: 1e6, verifyJitterMs: 0, ...limits },
       metrics,
-      pino({ level: 'silent' }),
+      pino({ level: 'info' }, { write: (line: string) => void log.push(JSON.parse(line)) }),
     );
+    if (!isStarted) return;
     cache.start();
     store.listener?.onAvailable();
   }
@@ -264,6 +276,186 @@ describe('RouteCache', () => {
     expect(cache.has('t9')).toBe(false);
     expect(cache.isStale('t7')).toBe(false);
     expect(held).toHaveLength(200);
+  });
+
+  describe('with routes restored from a snapshot', () => {
+    const AN_HOUR = 3_600_000;
+    const known = (table: string, cluster: string, version: bigint): KnownRoute => ({
+      table,
+      route: { cluster, metas: ['m:1'] },
+      version,
+      verifiedAt: Date.now() - AN_HOUR,
+    });
+
+    beforeEach(() => {
+      make({ capacity: 3 }, false);
+      expect(cache.restore(['a', 'b', 'c', 'd'].map((table) => known(table, 'old', 100n)))).toBe(3);
+      cache.start();
+    });
+
+    it('serves those used last at once, and says how stale they are', () => {
+      expect(cache.get('a')).toMatchObject({ target: 'to old', version: 100n });
+      expect(cache.isStale('a')).toBe(true);
+      expect(cache.has('d')).toBe(false);
+      expect(held).toEqual(['old', 'old', 'old']);
+      expect(metrics.cachedTables.value).toBe(3);
+      expect(metrics.staleTables.value).toBe(3);
+      expect(metrics.routeStaleness.value).toBeGreaterThanOrEqual(3600);
+      expect(store.reads).toHaveLength(0);
+    });
+
+    it('keeps the order of use', async () => {
+      store.listener?.onAvailable();
+      for (const table of ['a', 'b', 'c']) await store.answer(table, route('old', 1n));
+      await fill('e', route('new', 1n));
+      expect(['a', 'b', 'c'].map((table) => cache.has(table))).toEqual([true, true, false]);
+    });
+
+    it('believes the store that is there, whatever its versions, deletions and rubbish as ever', async () => {
+      store.listener?.onAvailable();
+      await store.answer('a', route('new', 3n)); // a ZooKeeper built anew counts from the beginning
+      await store.answer('b', undefined);
+      await store.answer('c', { version: 5n, problem: 'not JSON' });
+      expect(cache.get('a')).toMatchObject({ target: 'to new', version: 3n });
+      expect(cache.get('b')).toBeUndefined();
+      expect(cache.get('c')).toMatchObject({ target: 'to old', version: 5n });
+      expect(held.sort()).toEqual(['new', 'old']);
+      expect(metrics.staleTables.value).toBe(0);
+      expect(metrics.routeStaleness.value).toBe(0);
+      expect(lines('all cached tables are verified')).toMatchObject([{ changed: 2 }]);
+      // From now on the order counts.
+      store.listener?.onChanged('a');
+      await store.answer('a', route('older', 2n));
+      expect(cache.get('a')?.target).toBe('to new');
+      expect(metrics.staleTables.value).toBe(1);
+    });
+
+    it('gives what it knows to the next snapshot, with its times', async () => {
+      const before = cache.revision;
+      store.listener?.onAvailable();
+      await store.answer('a', route('old', 100n));
+      expect(cache.revision).toBe(before);
+      await store.answer('b', route('new', 101n));
+      expect(cache.revision).toBeGreaterThan(before);
+      const routes = [...cache.knownRoutes()];
+      expect(routes.map(({ table, version }) => [table, version])).toEqual([
+        ['a', 100n],
+        ['b', 101n],
+        ['c', 100n],
+      ]);
+      expect(Date.now() - (routes[0]?.verifiedAt ?? 0)).toBeLessThan(AN_HOUR / 2);
+      expect(Date.now() - (routes[2]?.verifiedAt ?? 0)).toBeGreaterThanOrEqual(AN_HOUR);
+    });
+  });
+
+  describe('verifying after a reconnect', () => {
+    const lose = () => {
+      store.available = false;
+      store.listener?.onUnavailable('test');
+    };
+    const regain = () => {
+      store.available = true;
+      store.listener?.onAvailable();
+    };
+    const tables = () => store.reads.map(({ table }) => table);
+
+    it('waits a random moment, save for what clients ask for', async () => {
+      make({ verifyJitterMs: 60_000 });
+      vi.spyOn(Math, 'random').mockReturnValueOnce(0.5);
+      for (const table of ['a', 'b', 'c']) await fill(table, route('one', 1n));
+      lose();
+      cache.get('a');
+      regain();
+      await settle();
+      expect(store.reads).toHaveLength(0);
+      cache.get('b');
+      cache.get('b');
+      await settle();
+      expect(tables()).toEqual(['b']);
+      await store.answer('b', route('two', 2n));
+      expect(cache.get('b')?.target).toBe('to two');
+      expect(metrics.staleTables.value).toBe(2);
+      expect(lines('all cached tables are verified')).toHaveLength(0);
+      await cache.close();
+    });
+
+    it('reads so many per second at most, and what is asked for meanwhile next', async () => {
+      make({ verifyRate: 20 });
+      for (let i = 0; i < 6; i++) await fill(`t${i}`, route('one', 1n));
+      lose();
+      const start = performance.now();
+      regain();
+      expect(tables()).toEqual(['t5']);
+      cache.get('t2');
+      await store.answer('t5', route('one', 1n));
+      await store.answer('t2', route('one', 1n));
+      for (const table of ['t4', 't3', 't1', 't0']) await store.answer(table, route('one', 1n));
+      expect(performance.now() - start).toBeGreaterThanOrEqual((5 / 20) * 1000 - 10);
+      expect(metrics.staleTables.value).toBe(0);
+      expect(lines('all cached tables are verified')).toMatchObject([{ changed: 0 }]);
+    });
+
+    it('goes on where a short session has left off, so that a flapping store gets to every table', async () => {
+      make({ verifyRate: 1000 });
+      for (const table of ['a', 'b', 'c', 'd']) await fill(table, route('one', 1n));
+      lose();
+      await laterClock();
+      regain();
+      await store.answer('d', route('one', 1n));
+      await store.answer('c', route('one', 1n));
+      lose();
+      for (const { reject } of store.reads.splice(0)) reject(new StoreUnavailableError('gone'));
+      await settle();
+      regain();
+      for (const table of ['b', 'a', 'd', 'c']) await store.answer(table, route('one', 1n));
+      expect(lines('registry can not be read')).toHaveLength(2);
+      expect(lines('all cached tables are verified')).toHaveLength(1);
+    });
+
+    it('believes no read that was begun before the loss, and repeats it', async () => {
+      await fill('a', route('one', 1n));
+      lose();
+      regain();
+      const read = store.reads.shift();
+      lose();
+      regain();
+      read?.resolve(route('one', 1n));
+      await settle();
+      expect(cache.isStale('a')).toBe(true);
+      await store.answer('a', route('two', 2n));
+      expect(cache.isStale('a')).toBe(false);
+      expect(cache.get('a')?.target).toBe('to two');
+    });
+
+    it('says once that a table can not be read, keeps it stale, and tries again', async () => {
+      await fill('a', route('one', 1n));
+      await fill('b', route('one', 1n));
+      lose();
+      regain();
+      for (const { reject } of store.reads.splice(0)) reject(new StoreUnavailableError('no permission'));
+      await settle();
+      expect(lines('a cached table could not be verified')).toMatchObject([{ table: 'b', reason: 'no permission' }]);
+      expect(metrics.staleTables.value).toBe(2);
+      await store.answer('b', route('one', 1n));
+      await store.answer('a', route('one', 1n));
+      expect(metrics.staleTables.value).toBe(0);
+      expect(lines('all cached tables are verified')).toHaveLength(1);
+    });
+
+    it('forgets doubt about a table that is evicted while it is read', async () => {
+      make({ capacity: 1 });
+      await fill('a', route('one', 1n));
+      lose();
+      regain();
+      cache.load('b', 'x');
+      const [a, b] = store.reads.splice(0);
+      b?.resolve(route('one', 1n));
+      await settle();
+      a?.reject(new StoreUnavailableError('no answer'));
+      await settle();
+      expect(metrics.staleTables.value).toBe(0);
+      expect(lines('all cached tables are verified')).toHaveLength(1);
+    });
   });
 
   it('refuses what can not be queued, and serves again when the queue is shorter', async () => {
