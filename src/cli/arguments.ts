@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import type { ConfigOverride } from '../daemon/config.ts';
 import { ALL_KEYS, type AnyKey } from '../daemon/config-keys.ts';
 import { nearest } from '../daemon/nearest.ts';
+import { programVersion } from '../daemon/program-version.ts';
 
 /** What the command line asks for. */
 export type Invocation =
@@ -81,7 +81,7 @@ function commandLine(take: (invocation: Invocation) => void): Argv {
     )
     .example('$0 serve --config meta-proxy.yaml', 'Run, logging JSON lines to standard output')
     .example('$0 meta-proxy.yaml meta-proxy.log', 'Run as the Go meta-proxy is run: its configuration, a log file')
-    .version(version())
+    .version(programVersion())
     .help()
     .alias('help', 'h')
     .strict()
@@ -163,9 +163,4 @@ function keyNamed(name: string): AnyKey {
   const key = ALL_KEYS.find((each) => each.key === name);
   if (key === undefined) throw new Error(`no such configuration key: ${name}`);
   return key;
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return String((JSON.parse(text) as { version: unknown }).version);
 }

@@ -128,7 +128,7 @@ describe('RequestHead', () => {
     const { frame } = requestVector('go-query-temp-all-seq1');
     const behindName = frame.indexOf('temp') + 4;
     // field 3, a host_port as it would be on the wire: a struct by its header, a string, a port and a type in truth
-    const hostPort = '0c0003' + '00000009' + Buffer.from('localhost').toString('hex') + '872a01' + '0000';
+    const hostPort = `0c000300000009${Buffer.from('localhost').toString('hex')}872a010000`;
     for (const tail of [
       hostPort,
       '0f00030c00000001' + '000a' + '0000',
