@@ -67,12 +67,15 @@ async function startProxy(children, folder, meta) {
   return Number(listen.split(':')[1]);
 }
 
-/** Starts a program of ours, and resolves to its first line. */
+/** Starts a program of ours, and resolves to the line that tells where it listens. */
 async function start(children, script, ...args) {
   const child = spawn(process.execPath, [script, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
   children.push(child);
-  const [line] = await once(createInterface({ input: child.stdout }), 'line');
-  return JSON.parse(line);
+  for await (const line of createInterface({ input: child.stdout })) {
+    const told = JSON.parse(line);
+    if (told.metas ?? told.port ?? told.listen) return told;
+  }
+  throw new Error(`${script} ended before it listened`);
 }
 
 /** Latencies in µs by partitions and way, one list per round. */

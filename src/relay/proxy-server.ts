@@ -126,7 +126,7 @@ export class ProxyServer implements ConnectionOwner {
     const possible = descriptorsForClients();
     if (possible >= maxConnections) return maxConnections;
     const fields = { limit: possible, configured: maxConnections };
-    this.#logger.warn(fields, 'file descriptors allow fewer client connections than configured, that is the limit now');
+    this.#logger.info(fields, 'file descriptors allow fewer client connections than configured, that is the limit now');
     return possible;
   }
 
