@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { LogLimiter } from '../telemetry/log-limiter.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { MalformedFrameError } from '../wire/malformed-frame.ts';
 import { type AnswerKind, answerKind, readForwardAddress } from '../wire/query-cfg.ts';
@@ -50,6 +51,7 @@ export class Cluster implements QueryCarrier {
   readonly #configured: number;
   readonly #latency: LatencyEstimate;
   readonly #budget = new RetryBudget();
+  readonly #leaderLog = new LogLimiter(5, 10_000);
   #leader = UNKNOWN;
   /** The place where a round begins while no leader is known; moved on past those that fail. */
   #first = 0;
@@ -146,7 +148,11 @@ export class Cluster implements QueryCarrier {
     if (this.#leader === place) return;
     this.#leader = place;
     this.#context.metrics.leaderChanges.value++;
-    this.#context.logger.info({ cluster: this.name, meta: this.leader }, 'leader found, asking it from now on');
+    // Where two of them take themselves for the leader, this changes with every answer.
+    const admitted = this.#leaderLog.admit();
+    if (admitted === undefined) return;
+    const fields = { cluster: this.name, meta: this.leader, ...admitted };
+    this.#context.logger.info(fields, 'leader found, asking it from now on');
   }
 
   /** The place of a redirect's target; those that no route lists are taken in as long as there is room. */

@@ -14,8 +14,8 @@ export class LogLimiter {
     this.#windowMs = windowMs;
   }
 
-  /** Whether to log now: undefined for no, else how many lines were left out since the last one. */
-  admit(): { leftOut: number } | undefined {
+  /** Whether to log now: undefined for no, else the field that says how many lines were left out, if any were. */
+  admit(): { leftOut?: number } | undefined {
     const now = performance.now();
     if (now - this.#windowStart >= this.#windowMs) {
       this.#windowStart = now;
@@ -28,6 +28,6 @@ export class LogLimiter {
     this.#logged++;
     const leftOut = this.#leftOut;
     this.#leftOut = 0;
-    return { leftOut };
+    return leftOut > 0 ? { leftOut } : {};
   }
 }

@@ -91,6 +91,18 @@ describe('a cluster whose MetaServers', () => {
     expect(client.frames.every((frame) => !frame.includes('ERR_FORWARD'))).toBe(true);
   });
 
+  it('has two that take themselves for the leader: both answer, and the log is not flooded', async () => {
+    await start();
+    meta(1).setRole({ kind: 'leader' });
+    for (let i = 0; i < 50; i++) {
+      meta(i % 2).setFaults({ headerError: 'ERR_BUSY', times: 1 });
+      await expectOk();
+    }
+    const lines = proxy.log.filter(({ msg }) => msg.startsWith('leader found'));
+    expect(lines.length).toBeLessThanOrEqual(10);
+    expect(proxy.daemon.metrics.leaderChanges.value).toBeGreaterThan(20);
+  });
+
   it('has no leader for a moment: the query waits for one', async () => {
     await start();
     cluster.changeLeader(undefined);
