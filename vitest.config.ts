@@ -12,6 +12,8 @@ export default defineConfig({
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000 } },
       // Its tests set their own time limits: the long form, npm run fuzz, takes as long as it is told.
       { extends: true, test: { name: 'fuzz', include: ['test/fuzz/**/*.fuzz.test.ts'], hookTimeout: 120_000 } },
+      // The oracle of npm run chaos; the suite itself is run by hand.
+      { extends: true, test: { name: 'chaos', include: ['test/chaos/oracle.test.ts'] } },
       ...SLOW_SUITES.map((name) => ({
         extends: true as const,
         test: { name, include: [`test/${name}/**/*.test.ts`], ...SLOW },
