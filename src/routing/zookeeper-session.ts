@@ -24,7 +24,7 @@ export interface ZookeeperSessionOptions {
   /** A znode to read as a sign of life; it need not exist. */
   readonly probePath: string;
   readonly auth?: ZookeeperAuth | undefined;
-  /** For one server, from the TCP connect to the session. Default: a third of the session timeout, 2 s at least. */
+  /** For one server, from the TCP connect to the session. Default: a third of the session timeout, 1 s at least. */
   readonly connectTimeoutMs?: number | undefined;
   /** Operations unanswered at one time; more are rejected. Default 4096. */
   readonly maxOutstanding?: number | undefined;
@@ -49,11 +49,11 @@ export interface ZookeeperSessionListener {
 const DEFAULTS = {
   maxOutstanding: 4096,
   backoffMinMs: 100,
-  backoffMaxMs: 5_000,
+  backoffMaxMs: 1_000,
   closeTimeoutMs: 1_000,
   restoredAfterMs: 60_000,
 };
-const MIN_CONNECT_TIMEOUT_MS = 2_000;
+const MIN_CONNECT_TIMEOUT_MS = 1_000;
 const AWAY_LOG_INTERVAL_MS = 30_000;
 
 /** A connection and all that ends with it. */
