@@ -146,8 +146,11 @@ export class ClientConnection implements RelayClient, Flushable {
       this.#socket.uncork();
     }
     const queued = this.#socket.writableLength;
-    if (queued > this.#limits.maxQueuedBytes) this.close('slow_reader');
-    else if (queued > this.#limits.maxQueuedBytes / 4) this.#pause();
+    if (queued > this.#limits.maxQueuedBytes) {
+      this.close('slow_reader');
+      return;
+    }
+    if (queued > this.#limits.maxQueuedBytes / 4) this.#pause();
     if (queued > 0 && this.#stalledSince === 0) {
       this.#stalledSince = performance.now();
       this.#takenThen = this.#taken();

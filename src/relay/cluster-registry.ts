@@ -35,11 +35,6 @@ export class ClusterRegistry {
     this.#clusters.delete(key);
     used.cluster.end();
   }
-
-  /** Those in use now. */
-  list(): Cluster[] {
-    return [...this.#clusters.values()].map(({ cluster }) => cluster);
-  }
 }
 
 function keyOf(route: Route): string {
