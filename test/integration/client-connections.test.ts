@@ -47,7 +47,10 @@ describe('a client connection', () => {
     const client = await start({ client: { max_in_flight: 10 } });
     await client.query('temp');
     meta().setFaults({ hold: true });
+    // In one write, and so in one chunk: the proxy stops reading only behind it.
+    client.socket.cork();
     const queries = Array.from({ length: 15 }, () => client.query('temp', { timeoutMs: 4000 }));
+    client.socket.uncork();
     await meta().waitForHeld(15);
     // These come in chunks of their own, and stay unread.
     const more = Array.from({ length: 15 }, () => client.query('temp', { timeoutMs: 4000 }));
